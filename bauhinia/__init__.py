@@ -1,0 +1,1 @@
+"""The front door: assembles the parties; no rules of its own."""

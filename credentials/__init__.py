@@ -1,0 +1,1 @@
+"""The kernel: nouns and formats. No I/O, no clock and no randomness of its own."""

@@ -1,0 +1,1 @@
+"""The issuer: rules, store, pages and commands."""

@@ -1,0 +1,1 @@
+"""Status without a registry: published carefully, read cheaply."""

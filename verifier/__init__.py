@@ -1,0 +1,1 @@
+"""The verifier: rules, store, pages and commands."""

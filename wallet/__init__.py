@@ -1,0 +1,1 @@
+"""The wallet: rules, store, pages and commands."""

@@ -1,0 +1,1 @@
+"""The frame the three services share: pages, headers, database, outgoing requests, console."""
