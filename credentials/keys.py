@@ -94,7 +94,12 @@ class PublicKey:
         return cls.from_point(b"\x04" + x + y)
 
     def jwk(self) -> dict[str, str]:
-        return {"kty": "EC", "crv": "P-256", "x": b64u(self.point[1:33]), "y": b64u(self.point[33:])}
+        return {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": b64u(self.point[1:33]),
+            "y": b64u(self.point[33:]),
+        }
 
     def cose(self) -> dict[int, int | bytes]:
         """In the order 1, -1, -2, -3 that zero-knowledge circuits over mdoc expect."""
@@ -149,4 +154,3 @@ class HolderKey:
 
     sign: Sign
     public: PublicKey
-
