@@ -17,7 +17,7 @@ import cbor2
 
 from .errors import Base64Malformed, CborMalformed, JsonMalformed, TooLarge
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """A JSON value, as read."""
 
 Cbor: TypeAlias = Any
@@ -39,17 +39,13 @@ def unb64u(text: str | bytes) -> bytes:
     """Read base64url without padding; refuse other alphabets, white space and non-zero trailing bits."""
     try:
         raw = text.encode("ascii") if isinstance(text, str) else text
-        data = binascii.a2b_base64(
-            raw.translate(_STANDARD) + b"=" * (-len(raw) % 4), strict_mode=True
-        )
+        data = binascii.a2b_base64(raw.translate(_STANDARD) + b"=" * (-len(raw) % 4), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise Base64Malformed("not base64url without padding") from None
     # The last character may carry two or four bits that decode to nothing: they must be zero (RFC 4648, 3.5).
     if (
         len(raw) % 4
-        and binascii.b2a_base64(data[-(len(raw) % 4 - 1) :], newline=False).translate(
-            _URL_SAFE, b"="
-        )
+        and binascii.b2a_base64(data[-(len(raw) % 4 - 1) :], newline=False).translate(_URL_SAFE, b"=")
         != raw[-(len(raw) % 4) :]
     ):
         raise Base64Malformed("base64url with non-zero trailing bits")
@@ -86,9 +82,7 @@ def _deeper_than(value: Any, limit: int) -> bool:
         level = [
             child
             for item in level
-            for child in (
-                item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-            )
+            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
         ]
     return any(isinstance(item, (dict, list)) for item in level)
 

@@ -69,9 +69,9 @@ class Claims:
 class Session:
     """What binds a presentation to one request, made once by the protocol.
 
-    ``audience`` is the verifier's full client identifier, or ``origin:`` and the origin. ``thumbprint`` is the
-    RFC 7638 thumbprint of the key the response is encrypted to, or ``None``. Each format hashes a session in
-    its own way: key-binding JWT, or SessionTranscript.
+    ``audience`` is the verifier's full client identifier, or ``origin:`` and the origin. ``thumbprint`` is
+    the RFC 7638 thumbprint of the key the response is encrypted to, or ``None``. Each format hashes a
+    session in its own way: key-binding JWT, or SessionTranscript.
     """
 
     audience: str
@@ -86,8 +86,8 @@ class Disclosed:
     """What a verified presentation says: the only way a verifier learns anything.
 
     ``claims`` is nested JSON for SD-JWT VC and ``{namespace: {element: value}}`` for mdoc; it never holds
-    protocol members (``iss``, ``cnf``, ``status`` …). ``valid`` is the technical validity. ``status`` is still to
-    be checked, by ``revocation.check``. ``holder`` is the RFC 7638 thumbprint of the copy's key.
+    protocol members (``iss``, ``cnf``, ``status`` …). ``valid`` is the technical validity. ``status`` is
+    still to be checked, by ``revocation.check``. ``holder`` is the RFC 7638 thumbprint of the copy's key.
     """
 
     format: str
@@ -114,7 +114,7 @@ class Format(Protocol):
         signer: Signer,
         randomness: Randomness,
     ) -> bytes:
-        """Claims to one credential copy, bound to ``holder``. ``issuer`` is the issuer's identifier (a URL)."""
+        """Claims to one credential copy, bound to ``holder``. ``issuer`` is the issuer's URL."""
         ...
 
     def present(
@@ -139,5 +139,5 @@ class Format(Protocol):
         trust: Trust,
         now: Seconds,
     ) -> Disclosed:
-        """A presentation to what it discloses, or a :class:`Refusal`. ``type`` is the vct or docType asked for."""
+        """A presentation to what it discloses, or a refusal. ``type`` is the vct or docType asked for."""
         ...
