@@ -1,0 +1,246 @@
+"""The mobile security object of an mdoc and the items it vouches for (ISO/IEC 18013-5:2021, 9.1.2).
+
+An IssuerSignedItem is one element in an envelope of its own, ``#6.24(bstr {digestID, random,
+elementIdentifier, elementValue})``; the MSO holds the SHA-256 of every envelope, tag included, under its
+digestID. Here they are read and written; whether to believe them is decided in ``mdoc``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import cbor2
+
+from .encoding import Cbor, b64u, load_cbor
+from .errors import DigestAlgorithmRefused, MdocMalformed, StatusReferenceInvalid
+from .keys import PublicKey
+from .model import Seconds, StatusRef, Window
+
+ENCODED_CBOR: Final = 24
+TDATE: Final = 0
+FULL_DATE: Final = 1004
+MIN_RANDOM: Final = 16
+DIGEST_BYTES: Final = 32
+_MAX_DIGEST_ID: Final = (1 << 31) - 1
+_MAX_DEPTH: Final = 8
+_TDATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_FULL_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Mso:
+    """A parsed MobileSecurityObject: only as trustworthy as the signature that was checked over its bytes."""
+
+    doctype: str
+    digests: Mapping[str, Mapping[int, bytes]]
+    device_key: PublicKey
+    signed: Seconds
+    valid: Window
+    status: StatusRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One IssuerSignedItem; ``data`` is its original bytes inside tag 24, ``tagged`` those with the tag."""
+
+    digest_id: int
+    element: str
+    value: Cbor
+    data: bytes
+    tagged: bytes
+
+
+def members(
+    value: Cbor, *, required: frozenset[str], optional: frozenset[str] | None = frozenset()
+) -> Mapping[str, Cbor]:
+    """A map with text keys: all of ``required``, and beyond ``optional`` (``None``: anything) no other."""
+    if not isinstance(value, Mapping):
+        raise MdocMalformed("mdoc structure is not a map")
+    found: Mapping[Any, Cbor] = value  # pyright: ignore[reportUnknownVariableType]
+    keys = found.keys()
+    if keys == required:
+        return found
+    if not required <= keys:
+        raise MdocMalformed(f"mdoc structure lacks {', '.join(sorted(required - keys))}")
+    if not all(type(key) is str for key in keys) or (
+        optional is not None and not keys <= required | optional
+    ):
+        raise MdocMalformed("mdoc structure has a member that it must not have")
+    return found
+
+
+def text(value: Cbor) -> str:
+    """A text string that is not empty."""
+    if type(value) is not str or not value:
+        raise MdocMalformed("mdoc member is not text")
+    return value
+
+
+def embedded(value: Cbor) -> bytes:
+    """The bytes inside ``#6.24(bstr)``."""
+    if type(value) is not cbor2.CBORTag or value.tag != ENCODED_CBOR or type(value.value) is not bytes:
+        raise MdocMalformed("mdoc structure is not embedded CBOR (tag 24)")
+    return value.value
+
+
+def tag24(data: bytes) -> bytes:
+    """``#6.24(bstr)`` around ``data``, written out: the same bytes as were read, since reading was strict."""
+    size = len(data)
+    if size < 24:
+        return b"\xd8\x18" + bytes((0x40 | size,)) + data
+    if size < 256:
+        return b"\xd8\x18\x58" + bytes((size,)) + data
+    if size < 65536:
+        return b"\xd8\x18\x59" + size.to_bytes(2, "big") + data
+    return b"\xd8\x18\x5a" + size.to_bytes(4, "big") + data
+
+
+def read_tdate(value: Cbor) -> Seconds:
+    """``#6.0("YYYY-MM-DDThh:mm:ssZ")``: UTC, no fraction, no leap second (ISO/IEC 18013-5, 9.1.2.4)."""
+    if type(value) is not cbor2.CBORTag or value.tag != TDATE:
+        raise MdocMalformed("mdoc time is not a tdate")
+    inner = value.value
+    if type(inner) is not str or not _TDATE.fullmatch(inner):
+        raise MdocMalformed("mdoc time is not YYYY-MM-DDThh:mm:ssZ")
+    try:
+        return int(datetime.fromisoformat(inner).timestamp())
+    except ValueError:
+        raise MdocMalformed("mdoc time does not exist") from None
+
+
+def write_tdate(seconds: Seconds) -> cbor2.CBORTag:
+    return cbor2.CBORTag(TDATE, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def read_full_date(value: Cbor) -> str:
+    """The text of a full-date (RFC 8943): ``YYYY-MM-DD``, a day that exists."""
+    if type(value) is str and _FULL_DATE.fullmatch(value):
+        try:
+            date.fromisoformat(value)
+        except ValueError:
+            pass
+        else:
+            return value
+    raise MdocMalformed("mdoc date is not YYYY-MM-DD")
+
+
+def read_value(value: Cbor, *, depth: int = 0) -> object:
+    """An elementValue as JSON has it: dates and times become their text, byte strings base64url.
+
+    Refuses what no element of ISO/IEC 18013-5 needs: other tags (embedded CBOR among them), floating point,
+    ``undefined``, simple values, maps with keys that are not text, nesting over 8.
+    """
+    kind = type(value)
+    if kind is bool or kind is int or kind is str or value is None:
+        return value
+    if kind is bytes:
+        return b64u(value)
+    if kind is cbor2.CBORTag:
+        if value.tag == FULL_DATE:
+            return read_full_date(value.value)
+        read_tdate(value)
+        return value.value
+    if depth == _MAX_DEPTH:
+        raise MdocMalformed("mdoc element nests too deep")
+    if isinstance(value, (list, tuple)):
+        entries: tuple[Cbor, ...] = tuple(value)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+        return [read_value(entry, depth=depth + 1) for entry in entries]
+    if isinstance(value, Mapping):
+        found = members(value, required=frozenset(), optional=None)
+        return {name: read_value(entry, depth=depth + 1) for name, entry in found.items()}
+    raise MdocMalformed("mdoc element has a type that is not accepted")
+
+
+_ITEM: Final = frozenset({"digestID", "random", "elementIdentifier", "elementValue"})
+
+
+def read_item(value: Cbor) -> Item:
+    """Read one ``#6.24(bstr .cbor IssuerSignedItem)``; its digest is not checked here."""
+    data = embedded(value)
+    found = members(load_cbor(data), required=_ITEM)
+    random = found["random"]
+    if type(random) is not bytes or len(random) < MIN_RANDOM:
+        raise MdocMalformed(f"mdoc item has a random of fewer than {MIN_RANDOM} bytes")
+    return Item(
+        digest_id=_digest_id(found["digestID"]),
+        element=text(found["elementIdentifier"]),
+        value=found["elementValue"],
+        data=data,
+        tagged=tag24(data),
+    )
+
+
+def _digest_id(value: Cbor) -> int:
+    if type(value) is not int or not 0 <= value <= _MAX_DIGEST_ID:
+        raise MdocMalformed("mdoc digestID is not an unsigned integer below 2^31")
+    return value
+
+
+_MSO: Final = frozenset(
+    {"version", "digestAlgorithm", "valueDigests", "deviceKeyInfo", "docType", "validityInfo"}
+)
+_VALIDITY: Final = frozenset({"signed", "validFrom", "validUntil"})
+
+
+def read_mso(payload: bytes) -> Mso:
+    """Read ``#6.24(bstr .cbor MobileSecurityObject)``. Members it does not know are ignored, as ISO asks.
+
+    Raises :class:`MdocMalformed`, :class:`DigestAlgorithmRefused`, :class:`KeyMalformed`,
+    :class:`StatusReferenceInvalid`.
+    """
+    # 1. Version 1.0, digests by SHA-256 (ISO/IEC 18013-5, 9.1.2.4 and 9.1.2.5).
+    mso = members(load_cbor(embedded(load_cbor(payload))), required=_MSO, optional=None)
+    if mso["version"] != "1.0":
+        raise MdocMalformed("mobile security object is not of version 1.0")
+    if mso["digestAlgorithm"] != "SHA-256":
+        raise DigestAlgorithmRefused("mobile security object uses another digest than SHA-256")
+    # 2. Digests: namespace to digestID to 32 bytes.
+    digests: dict[str, Mapping[int, bytes]] = {}
+    for namespace, by_id in members(mso["valueDigests"], required=frozenset(), optional=None).items():
+        if not isinstance(by_id, Mapping) or not by_id:
+            raise MdocMalformed("mdoc valueDigests has an entry that is not a map of digests")
+        entries: Mapping[Any, Cbor] = by_id  # pyright: ignore[reportUnknownVariableType]
+        for digest_id, digest in entries.items():
+            _digest_id(digest_id)
+            if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
+                raise MdocMalformed("mdoc digest is not 32 bytes")
+        digests[namespace] = entries
+    # 3. The device key; labels and parameters are integers, not what merely equals one.
+    device = members(mso["deviceKeyInfo"], required=frozenset({"deviceKey"}), optional=None)["deviceKey"]
+    if not isinstance(device, Mapping):
+        raise MdocMalformed("mdoc deviceKey is not a map")
+    cose_key: Mapping[Any, Cbor] = device  # pyright: ignore[reportUnknownVariableType]
+    for label, parameter in cose_key.items():
+        if type(label) not in (int, str) or type(parameter) in (bool, float):
+            raise MdocMalformed("mdoc deviceKey has a member of the wrong type")
+    # 4. signed ≤ validFrom < validUntil (ISO/IEC 18013-5, 9.1.2.4).
+    validity = members(mso["validityInfo"], required=_VALIDITY, optional=None)
+    signed = read_tdate(validity["signed"])
+    valid = Window(read_tdate(validity["validFrom"]), read_tdate(validity["validUntil"]))
+    if not signed <= valid.start < valid.end:
+        raise MdocMalformed("mdoc validity is not signed ≤ validFrom < validUntil")
+    return Mso(
+        doctype=text(mso["docType"]),
+        digests=digests,
+        device_key=PublicKey.from_cose(cose_key),
+        signed=signed,
+        valid=valid,
+        # 5. A status that cannot be read is not "no status" (Token Status List, 6.3).
+        status=_read_status(mso["status"]) if "status" in mso else None,
+    )
+
+
+def _read_status(value: Cbor) -> StatusRef:
+    """``{"status_list": {"idx": uint, "uri": tstr}}`` and no other mechanism that would then go unread."""
+    if isinstance(value, Mapping) and value.keys() == {"status_list"}:  # pyright: ignore[reportUnknownMemberType]
+        entry: Cbor = value["status_list"]
+        if isinstance(entry, Mapping) and entry.keys() == {"idx", "uri"}:  # pyright: ignore[reportUnknownMemberType]
+            index: Cbor = entry["idx"]
+            uri: Cbor = entry["uri"]
+            if type(index) is int and index >= 0 and type(uri) is str and uri:
+                return StatusRef(uri=uri, index=index)
+    raise StatusReferenceInvalid("mdoc status is present but cannot be read")
