@@ -1,0 +1,514 @@
+"""SD-JWT VC: selectively disclosable JWTs (RFC 9901) as credentials (draft-ietf-oauth-sd-jwt-vc).
+
+On the wire a credential is ``<issuer-signed JWT>~<disclosure>~…~`` and a presentation the same with a
+key-binding JWT after the last tilde, both ASCII. Our issuer makes flat credentials; the holder and the
+verifier read every form of RFC 9901: structured, recursive, in arrays, with decoys.
+"""
+
+# What JSON holds is known only after it is looked at: pyright calls that unknown.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from .encoding import b64u, dump_json, load_json, unb64u
+from .errors import (
+    AudienceMismatch,
+    Base64Malformed,
+    ClaimCollision,
+    ClaimMustNotHide,
+    ClaimNameForbidden,
+    ConfigurationInvalid,
+    CredentialExpired,
+    CredentialNotYetValid,
+    DigestAlgorithmRefused,
+    DigestMismatch,
+    DigestRepeated,
+    DisclosureHashMismatch,
+    DisclosureMalformed,
+    HolderBindingInvalid,
+    HolderBindingMissing,
+    IssuerOutOfScope,
+    JsonMalformed,
+    MintRefused,
+    NoMatchingCredential,
+    NonceMismatch,
+    PresentationStale,
+    RandomnessRepeated,
+    SdJwtMalformed,
+    SignatureInvalid,
+    StatusReferenceInvalid,
+    TooLarge,
+    TransactionDataMismatch,
+    TypeMismatch,
+)
+from .jose import Jws, parse_compact, sign_compact
+from .keys import HolderKey, PublicKey, Signer
+from .model import Claims, Disclosed, Everything, StatusRef, Window
+
+if TYPE_CHECKING:
+    from .model import ClaimPath, Randomness, Seconds, Session
+    from .trust import Trust
+
+Place: TypeAlias = "tuple[str | int, ...]"
+"""Where something stands in the processed claims: member names and array positions from the root."""
+
+FORMAT: Final = "dc+sd-jwt"
+KEY_BINDING: Final = "kb+jwt"
+
+MAX_BYTES: Final = 131_072
+MAX_DISCLOSURES: Final = 256
+MAX_DIGESTS: Final = 2_048
+MAX_NESTING: Final = 16
+SALT_BYTES: Final = 16
+SALT_CHARACTERS: Final = 22  # 128 bits in base64url
+
+SKEW: Final = 60  # seconds a wallet's clock may be ahead
+STALE: Final = 300  # seconds after which a presentation is no longer one for this request
+
+NEVER_HIDDEN: Final = (
+    "iss",
+    "nbf",
+    "exp",
+    "cnf",
+    "vct",
+    "vct#integrity",
+    "aka_vcts",
+    "status",
+)
+"""Members that must stand in the clear, whole (SD-JWT VC, 2.2.2.2)."""
+
+_PROTOCOL: Final = frozenset({*NEVER_HIDDEN, "iat", "aud"})
+
+
+# --- issue
+
+
+def issue(
+    claims: Claims,
+    *,
+    holder: PublicKey,
+    window: Window,
+    status: StatusRef | None,
+    issuer: str,
+    signer: Signer,
+    randomness: Randomness,
+) -> bytes:
+    """One credential copy: a disclosure per claim, and a decoy digest per claim of the type that is absent.
+
+    Nothing but the salts, the key and the status index differs between the copies of a batch. Raises
+    :class:`MintRefused`, :class:`RandomnessRepeated`.
+    """
+    names = [claim.name for claim in claims.type.claims]
+    if not claims.values.keys() <= set(names):
+        raise MintRefused("a claim is not of the credential type")
+    if not issuer or window.start >= window.end:
+        raise MintRefused("no issuer, or a validity that ends before it begins")
+    salts = [randomness(SALT_BYTES) for _ in names]
+    if len(set(salts)) != len(salts) or any(len(salt) != SALT_BYTES for salt in salts):
+        raise RandomnessRepeated("salts repeat, or are short")
+    disclosures: list[str] = []
+    digests: list[str] = []
+    for name, salt in zip(names, salts, strict=True):
+        if name in claims.values:
+            disclosure = b64u(dump_json([b64u(salt), name, claims.values[name]]))
+            disclosures.append(disclosure)
+            digests.append(_digest(disclosure))
+        else:
+            # A decoy is the digest of randomness (RFC 9901, 4.2.5): it cannot be told from a real one.
+            digests.append(_digest(b64u(salt)))
+    payload: dict[str, Any] = {
+        "iss": issuer,
+        "nbf": window.start,
+        "exp": window.end,
+        "vct": claims.type.vct,
+        "cnf": {"jwk": holder.jwk()},
+    }
+    if status is not None:
+        payload["status"] = {"status_list": {"idx": status.index, "uri": status.uri}}
+    payload["_sd_alg"] = "sha-256"
+    payload["_sd"] = sorted(digests)  # in an order that says nothing (RFC 9901, 4.2.4.1)
+    jwt = sign_compact(payload, typ=FORMAT, sign=signer)
+    return "~".join((jwt, *disclosures, "")).encode("ascii")
+
+
+# --- present
+
+
+def present(
+    credential: bytes,
+    *,
+    show: Collection[ClaimPath] | Everything,
+    session: Session,
+    holder: HolderKey,
+    now: Seconds,
+    randomness: Randomness,
+) -> bytes:
+    """Keep the disclosures that ``show`` needs and bind them to ``session`` with a key-binding JWT.
+
+    A path selects its claim, what stands above it, and everything below it. The signature of the issuer is
+    not checked: the wallet did that when it received the credential. Raises
+    :class:`NoMatchingCredential` if a path leads nowhere.
+    """
+    _require_binding(session)
+    jwt, disclosures, rest = _split(credential)
+    if rest:
+        raise SdJwtMalformed("a credential has nothing after its last tilde")
+    payload = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES).unverified()
+    tree = _unfold(payload, disclosures)
+    if _holder_key(payload).point != holder.public.point:
+        raise HolderBindingInvalid("the credential is bound to another key")
+    kept = disclosures if isinstance(show, Everything) else _select(tree, disclosures, show)
+    shown = "~".join((jwt, *kept, ""))
+    binding: dict[str, Any] = {
+        "iat": now,
+        "aud": session.audience,
+        "nonce": session.nonce,
+        "sd_hash": _digest(shown),
+    }
+    if session.transaction_data:
+        binding["transaction_data_hashes"] = [_digest(data) for data in session.transaction_data]
+        binding["transaction_data_hashes_alg"] = "sha-256"
+    return (shown + sign_compact(binding, typ=KEY_BINDING, sign=holder.sign)).encode("ascii")
+
+
+def _select(tree: _Unfolding, disclosures: Sequence[str], show: Collection[ClaimPath]) -> list[str]:
+    """The disclosures above, at and below the places that ``show`` points to, in the credential's order."""
+    wanted: set[Place] = set()
+    for path in show:
+        places = list(_resolve(tree.claims, path))
+        if not places:
+            raise NoMatchingCredential("the credential has no such claim")
+        wanted.update(places)
+    return [
+        disclosure
+        for disclosure, place in zip(disclosures, tree.places, strict=True)
+        if any(place[: len(goal)] == goal[: len(place)] for goal in wanted)
+    ]
+
+
+def _resolve(value: Any, path: ClaimPath) -> Iterator[Place]:
+    """The places in ``value`` that a claims path pointer selects (OpenID4VP 1.0, 7.1)."""
+    if not path:
+        yield ()
+        return
+    step, *rest = path
+    if isinstance(step, str):
+        steps: Iterable[str | int] = (step,) if isinstance(value, dict) and step in value else ()
+    elif isinstance(value, list):
+        count = len(value)
+        steps = range(count) if step is None else (step,) if 0 <= step < count else ()
+    else:
+        steps = ()
+    for key in steps:
+        for place in _resolve(value[key], tuple(rest)):  # pyright: ignore[reportCallIssue, reportArgumentType]
+            yield (key, *place)
+
+
+# --- verify
+
+
+def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, now: Seconds) -> Disclosed:
+    """What a presentation discloses, once everything about it holds; ``type`` is the ``vct`` asked for.
+
+    The status is not looked up here (``revocation.check``), nor is the nonce spent (the protocol does that).
+    """
+    # 1. A verifier without a nonce or a name cannot check holder binding: its mistake, never a skip.
+    _require_binding(session)
+    # 2. Issuer-signed JWT, disclosures, key-binding JWT; the last is always required (RFC 9901, 7.1, 7.3).
+    jwt, disclosures, binding = _split(presentation)
+    if not binding:
+        raise HolderBindingMissing("the presentation has no key-binding JWT")
+    # 3. Explicitly typed (9.11), ES256 only (7.1 step 2.a).
+    issued = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES)
+    payload = issued.unverified()
+    window = Window(_seconds(payload, "nbf"), _seconds(payload, "exp"))
+    # 4. The chain leads to an issuer trusted for this type (7.1 step 2.c). Its ``nbf`` tells which of the
+    #    issuer's keys could have signed; step 5 covers it.
+    trusted = trust.credential_signer(
+        issued.chain(), format=FORMAT, type=type, now=now, signed_at=window.start
+    )
+    # 5. The issuer signed it (7.1 step 2.b).
+    issued.check_signature(trusted.key)
+    # 6. By the issuer it names, for the type asked (SD-JWT VC, 2.2.2.1 and 2.5).
+    if _text(payload, "iss") != trusted.issuer:
+        raise IssuerOutOfScope("the credential names another issuer than its certificate")
+    if _text(payload, "vct") != type:
+        raise TypeMismatch("the credential is of another type")
+    # 7. In force (RFC 9901, 7.1 step 6; RFC 7519, 4.1.4 and 4.1.5), without skew.
+    if now >= window.end:
+        raise CredentialExpired("the credential has expired")
+    if now < window.start or ("iat" in payload and now + SKEW < _seconds(payload, "iat")):
+        raise CredentialNotYetValid("the credential is not in force yet")
+    # 8. Every digest once, every disclosure used (7.1 steps 3 to 5).
+    tree = _unfold(payload, disclosures)
+    # 9. What the protocol reads stands in the clear, whole (SD-JWT VC, 2.2.2.2).
+    for name in NEVER_HIDDEN:
+        if name in tree.claims and (name not in payload or tree.claims[name] != payload[name]):
+            raise ClaimMustNotHide(f"{name} is selectively disclosable")
+    status = _status(payload)
+    # 10. A credential made for one audience is for no other (7.1 step 6).
+    audience = tree.claims.get("aud", session.audience)
+    if session.audience not in (audience if isinstance(audience, list) else [audience]):
+        raise AudienceMismatch("the credential is for another audience")
+    # 11. The holder of the key in ``cnf`` signed for this verifier, now, exactly what is here (7.3).
+    key = _holder_key(payload)
+    _check_binding(binding, presentation, key=key, session=session, now=now)
+    # Left to the caller: the status list, and that the nonce is spent once.
+    return Disclosed(
+        format=FORMAT,
+        type=type,
+        issuer=trusted.issuer,
+        claims={name: value for name, value in tree.claims.items() if name not in _PROTOCOL},
+        valid=window,
+        status=status,
+        holder=key.thumbprint(),
+        notes=("short_salt",) if tree.short_salt else (),
+    )
+
+
+def _check_binding(
+    token: str, presentation: bytes, *, key: PublicKey, session: Session, now: Seconds
+) -> None:
+    """RFC 9901, 7.3 step 5, and OpenID4VP 1.0, B.3.5 and 8.4."""
+    # 1. A key-binding JWT, signed with the key of ``cnf`` (step 5.a to 5.d).
+    binding: Jws = parse_compact(token, typ=KEY_BINDING)
+    try:
+        members = binding.verify(key)
+    except SignatureInvalid:
+        raise HolderBindingInvalid("the key-binding JWT is not signed with the credential's key") from None
+    # 2. For this verifier, by its full identifier (step 5.f).
+    if members.get("aud") != session.audience:
+        raise AudienceMismatch("the presentation is for another verifier")
+    # 3. For this request (step 5.f).
+    if members.get("nonce") != session.nonce:
+        raise NonceMismatch("the presentation is for another request")
+    # 4. Made now (step 5.e).
+    made = members.get("iat")
+    if not isinstance(made, int) or isinstance(made, bool):
+        raise HolderBindingInvalid("the key-binding JWT has no iat")
+    if not now - STALE <= made <= now + SKEW or _over(members, now):
+        raise PresentationStale("the presentation was not made now")
+    # 5. Over these disclosures: the bytes up to the last tilde, as they came (step 5.g).
+    shown = presentation[: presentation.rindex(b"~") + 1]
+    if members.get("sd_hash") != b64u(hashlib.sha256(shown).digest()):
+        raise DisclosureHashMismatch("the key-binding JWT is over other disclosures")
+    # 6. Approving the transaction data that was sent, and no other (OpenID4VP 1.0, B.3.3.1).
+    hashes = members.get("transaction_data_hashes")
+    algorithm = members.get("transaction_data_hashes_alg", "sha-256")
+    expected = [_digest(data) for data in session.transaction_data] or None
+    if hashes != expected or algorithm != "sha-256":
+        raise TransactionDataMismatch("the presentation approves other transaction data")
+
+
+def _over(members: Mapping[str, Any], now: Seconds) -> bool:
+    """Whether a token that limits itself further is over, or not begun (step 5.h; RFC 7519, 4.1.4, 4.1.5)."""
+    return ("exp" in members and now >= _seconds(members, "exp")) or (
+        "nbf" in members and now + SKEW < _seconds(members, "nbf")
+    )
+
+
+# --- RFC 9901, 7.1 steps 3 to 5
+
+
+def process_payload(payload: Mapping[str, Any], disclosures: Sequence[str]) -> dict[str, Any]:
+    """The processed SD-JWT payload: ``payload`` with ``disclosures`` in place (RFC 9901, 7.1 steps 3-5)."""
+    return _unfold(payload, disclosures).claims
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfolding:
+    """``places[i]`` is where disclosure ``i`` stands in ``claims``."""
+
+    claims: dict[str, Any]
+    places: list[Place]
+    short_salt: bool
+
+
+def _unfold(payload: Mapping[str, Any], disclosures: Sequence[str]) -> _Unfolding:
+    # a. sha-256, which is also the default (RFC 9901, 4.1.1, 7.1 step 2.d).
+    if payload.get("_sd_alg", "sha-256") != "sha-256":
+        raise DigestAlgorithmRefused("the digest algorithm is not sha-256")
+    # b. Each disclosure by its digest, over the text as it came (4.2.3, 7.1 step 3.a).
+    waiting: dict[str, tuple[int, list[Any]]] = {}
+    for index, disclosure in enumerate(disclosures):
+        contents = _contents(disclosure)
+        waiting[_digest(disclosure)] = index, contents
+    if len(waiting) != len(disclosures):
+        raise DigestRepeated("a disclosure is there twice")
+    # c. From the root down, whatever disclosures bring to light included (steps 3.b to 3.e, 4).
+    short_salt = any(len(contents[0]) < SALT_CHARACTERS for _, contents in waiting.values())
+    walk = _Walk(waiting)
+    root = {name: value for name, value in payload.items() if name != "_sd_alg"}
+    claims = walk.read_object(root, ())
+    # d. No disclosure that nothing refers to (step 5).
+    if waiting:
+        raise DigestMismatch("a disclosure is not in the credential")
+    return _Unfolding(claims, [walk.places[index] for index in range(len(disclosures))], short_salt)
+
+
+class _Walk:
+    """Puts disclosures where their digests stand; ``waiting`` is emptied as they are used."""
+
+    __slots__ = ("places", "seen", "waiting")
+
+    def __init__(self, waiting: dict[str, tuple[int, list[Any]]]) -> None:
+        self.waiting = waiting
+        self.seen: set[str] = set()
+        self.places: dict[int, Place] = {}
+
+    def read(self, value: Any, place: Place) -> Any:
+        if isinstance(value, dict):
+            return self.read_object(value, place)
+        return self.read_array(value, place) if isinstance(value, list) else value
+
+    def read_object(self, node: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        if len(place) > MAX_NESTING:
+            raise SdJwtMalformed(f"claims nest deeper than {MAX_NESTING}")
+        if "..." in node:
+            raise SdJwtMalformed("a digest of an array element stands outside an array")
+        if "_sd_alg" in node:
+            raise DigestAlgorithmRefused("_sd_alg stands below the top level")
+        claims: dict[str, Any] = {}
+        for name, value in node.items():
+            if name != "_sd":
+                claims[name] = self.read(value, (*place, name))
+        digests = node.get("_sd", [])
+        if not isinstance(digests, list):
+            raise SdJwtMalformed("_sd is not an array")
+        for digest in digests:
+            found = self.take(digest)
+            if found is None:
+                continue
+            index, contents = found
+            if len(contents) != 3:
+                raise DisclosureMalformed("a disclosure for an array stands in an object")
+            name, value = contents[1], contents[2]
+            if name in ("_sd", "...", "_sd_alg"):
+                raise ClaimNameForbidden("a disclosure bears a reserved name")
+            if name in claims:
+                raise ClaimCollision("a disclosure bears the name of a claim that is there")
+            self.places[index] = (*place, name)
+            claims[name] = self.read(value, self.places[index])
+        return claims
+
+    def read_array(self, node: list[Any], place: Place) -> list[Any]:
+        if len(place) > MAX_NESTING:
+            raise SdJwtMalformed(f"claims nest deeper than {MAX_NESTING}")
+        elements: list[Any] = []
+        for element in node:
+            if not (isinstance(element, dict) and "..." in element):
+                elements.append(self.read(element, (*place, len(elements))))
+                continue
+            if len(element) != 1:
+                raise SdJwtMalformed("a digest of an array element has other members beside it")
+            found = self.take(element["..."])
+            if found is None:
+                continue
+            index, contents = found
+            if len(contents) != 2:
+                raise DisclosureMalformed("a disclosure for an object stands in an array")
+            self.places[index] = (*place, len(elements))
+            elements.append(self.read(contents[1], self.places[index]))
+        return elements
+
+    def take(self, digest: object) -> tuple[int, list[Any]] | None:
+        """The disclosure of ``digest``, or nothing for a decoy or a claim withheld."""
+        if not isinstance(digest, str):
+            raise SdJwtMalformed("a digest is not a string")
+        if digest in self.seen:
+            raise DigestRepeated("a digest is there twice")
+        self.seen.add(digest)
+        if len(self.seen) > MAX_DIGESTS:
+            raise TooLarge(f"more than {MAX_DIGESTS} digests")
+        return self.waiting.pop(digest, None)
+
+
+def _contents(disclosure: str) -> list[Any]:
+    """``[salt, name, value]`` or ``[salt, value]`` (RFC 9901, 4.2.1 and 4.2.2)."""
+    try:
+        contents = load_json(unb64u(disclosure))
+    except (Base64Malformed, JsonMalformed) as error:
+        raise DisclosureMalformed(f"disclosure: {error}") from None
+    if not isinstance(contents, list) or len(contents) not in (2, 3):
+        raise DisclosureMalformed("a disclosure is not an array of two or three elements")
+    if not isinstance(contents[0], str):
+        raise DisclosureMalformed("a salt is not a string")
+    if len(contents) == 3 and not isinstance(contents[1], str):
+        raise DisclosureMalformed("a claim name is not a string")
+    return contents
+
+
+# --- the parts
+
+
+def _digest(text: str) -> str:
+    return b64u(hashlib.sha256(text.encode()).digest())
+
+
+def _require_binding(session: Session) -> None:
+    if not session.nonce or not session.audience:
+        raise ConfigurationInvalid("a session needs a nonce and an audience")
+
+
+def _split(token: bytes) -> tuple[str, list[str], str]:
+    """Issuer-signed JWT, disclosures, and what follows the last tilde (RFC 9901, 4)."""
+    if len(token) > MAX_BYTES:
+        raise TooLarge(f"SD-JWT over {MAX_BYTES} bytes")
+    if token.count(b"~") > MAX_DISCLOSURES + 1:
+        raise TooLarge(f"more than {MAX_DISCLOSURES} disclosures")
+    try:
+        jwt, *disclosures, rest = token.decode("ascii").split("~")
+    except ValueError:  # not ASCII, or no tilde at all
+        raise SdJwtMalformed("not an SD-JWT") from None
+    if not jwt or not all(disclosures):
+        raise SdJwtMalformed("a part of the SD-JWT is empty")
+    return jwt, disclosures, rest
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str:
+    value = payload.get(name)
+    if value is None:
+        raise ClaimMustNotHide(f"the issuer-signed JWT does not state {name}")
+    if not isinstance(value, str):
+        raise SdJwtMalformed(f"{name} is not a string")
+    return value
+
+
+def _seconds(payload: Mapping[str, Any], name: str) -> Seconds:
+    value = payload.get(name)
+    if value is None:
+        raise ClaimMustNotHide(f"the issuer-signed JWT does not state {name}")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise SdJwtMalformed(f"{name} is not a whole number of seconds")
+    return value
+
+
+def _holder_key(payload: Mapping[str, Any]) -> PublicKey:
+    """The one key of ``cnf`` (RFC 7800, 3.1): ``jwk``, public, and nothing beside it."""
+    cnf = payload.get("cnf")
+    if not isinstance(cnf, dict) or "jwk" not in cnf:
+        raise HolderBindingMissing("the credential is not bound to a key")
+    if len(cnf) != 1:
+        raise HolderBindingInvalid("the credential names more than one confirmation key")
+    return PublicKey.from_jwk(cnf["jwk"])
+
+
+def _status(payload: Mapping[str, Any]) -> StatusRef | None:
+    """``{"status_list": {"idx": …, "uri": …}}`` (Token Status List, 6.1 and 6.2)."""
+    if "status" not in payload:
+        return None
+    try:
+        reference = payload["status"]["status_list"]
+        index, uri = reference["idx"], reference["uri"]
+    except (KeyError, TypeError, IndexError):
+        raise StatusReferenceInvalid("status does not name a status list") from None
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise StatusReferenceInvalid("status index is not a whole number from 0")
+    if not isinstance(uri, str) or not uri:
+        raise StatusReferenceInvalid("status list URI is not a string")
+    return StatusRef(uri, index)
