@@ -1,0 +1,107 @@
+"""The frame of every command: errors, exit codes, ``--json``, progress.
+
+Exit codes: 0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault of our own side.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from credentials.errors import BauhiniaError, Fault, Undetermined
+
+REFUSED: Final = 1
+USAGE: Final = 2
+UNDETERMINED: Final = 3
+FAULT: Final = 4
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def exit_code(error: BauhiniaError) -> int:
+    """1 refused, 3 undetermined, 4 fault."""
+    if isinstance(error, Undetermined):
+        return UNDETERMINED
+    return FAULT if isinstance(error, Fault) else REFUSED
+
+
+class CommandGroup(click.Group):
+    """A group whose commands report errors as ``bauhinia: error: …`` and ``hint: …``, or as JSON.
+
+    Subgroups may be plain ``click.Group``: the outermost one reports.
+    """
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in words
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(words, *rest, **extra)
+        except BauhiniaError as error:
+            report(error.code, str(error), error.hint, as_json=as_json)
+            code = exit_code(error)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "bauhinia"
+            hint = f"{where} --help"
+            report("usage", error.format_message(), hint, as_json=as_json)
+            code = USAGE
+        except click.ClickException as error:
+            report("usage", error.format_message(), "", as_json=as_json)
+            code = USAGE
+        except (click.Abort, KeyboardInterrupt):
+            report("interrupted", "interrupted", "", as_json=as_json)
+            code = 130
+        except Exception as error:  # A bug: say where, never with what (values may be personal).
+            traceback.print_tb(error.__traceback__)
+            report("fault", f"internal fault ({type(error).__name__})", "", as_json=as_json)
+            code = FAULT
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def report(code: str, message: str, hint: str, *, as_json: bool) -> None:
+    """An error on standard error: two lines for a person, or one JSON object."""
+    if as_json:
+        error = {"code": code, "message": message, **({"hint": hint} if hint else {})}
+        Console(stderr=True, soft_wrap=True, color_system=None).print_json(data={"error": error}, indent=None)
+        return
+    click.echo(f"bauhinia: error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+
+
+def example(*lines: str) -> str:
+    """The epilog that every command carries: one or more command lines to copy."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def json_option(command: F) -> F:
+    """``--json``: one JSON object on standard output instead of text (parameter ``as_json``)."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")(
+        command
+    )
+
+
+def answer(data: Mapping[str, Any], *lines: str, as_json: bool) -> None:
+    """The result of a command: ``data`` as one line of JSON, or ``lines`` for a person."""
+    if as_json:
+        from credentials.encoding import dump_json
+
+        click.echo(dump_json(data).decode())
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items, with a bar on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from iterable
+        return
+    yield from track(iterable, label, total, console=Console(stderr=True), transient=True)
