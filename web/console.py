@@ -42,27 +42,28 @@ class CommandGroup(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         extra["standalone_mode"] = False
+        result: object = 0
         try:
-            code = super().main(words, *rest, **extra)
+            result = super().main(words, *rest, **extra)
         except BauhiniaError as error:
             report(error.code, str(error), error.hint, as_json=as_json)
-            code = exit_code(error)
+            result = exit_code(error)
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "bauhinia"
             hint = f"{where} --help"
             report("usage", error.format_message(), hint, as_json=as_json)
-            code = USAGE
+            result = USAGE
         except click.ClickException as error:
             report("usage", error.format_message(), "", as_json=as_json)
-            code = USAGE
+            result = USAGE
         except (click.Abort, KeyboardInterrupt):
             report("interrupted", "interrupted", "", as_json=as_json)
-            code = 130
+            result = 130
         except Exception as error:  # A bug: say where, never with what (values may be personal).
             traceback.print_tb(error.__traceback__)
             report("fault", f"internal fault ({type(error).__name__})", "", as_json=as_json)
-            code = FAULT
-        sys.exit(code if isinstance(code, int) else 0)
+            result = FAULT
+        sys.exit(result if isinstance(result, int) else 0)
 
 
 def report(code: str, message: str, hint: str, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -79,7 +79,7 @@ def _prepare_sqlite(engine: Engine, path: str | None) -> None:
 
 
 @contextmanager
-def write(engine: Engine) -> Iterator[Connection]:
+def write(engine: Engine) -> Generator[Connection, None, None]:
     """One writing transaction that excludes other writers from its start: read, decide, write, commit."""
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         if connection.dialect.name == "postgresql":
@@ -88,7 +88,7 @@ def write(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def faults() -> Iterator[None]:
+def faults() -> Generator[None, None, None]:
     """Say storage errors in our own words: a locked or missing database, or one that is not ours."""
     try:
         yield

@@ -155,13 +155,15 @@ def _pages(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["plain"] = plain
-    app.jinja_env.globals.update(
-        t=lambda key, **values: _texts().text(key, language(), **values),
-        label=label,
-        csrf_field=csrf_field,
-        qr=lambda text: Markup(qr.svg(text)),  # noqa: S704 - segno writes it; the text is drawn, not quoted
-        error_text=lambda error: _texts().error(error, language()),
-    )
+    known: dict[str, Any] = {
+        "t": t,
+        "label": label,
+        "csrf_field": csrf_field,
+        "qr": _qr,
+        "error_text": error_text,
+    }
+    names: dict[str, Any] = app.jinja_env.globals
+    names.update(known)
     app.context_processor(lambda: {"lang": language(), "other_lang": _other_language()})
 
 
@@ -173,6 +175,20 @@ def language() -> str:
 
 def _other_language() -> str:
     return LANGUAGES[1 - LANGUAGES.index(language())]
+
+
+def t(key: str, **values: object) -> str:
+    """The text of ``key`` in this request's language."""
+    return _texts().text(key, language(), **values)
+
+
+def error_text(error: BauhiniaError | str) -> str:
+    """What a person is told about an error or its code, in this request's language."""
+    return _texts().error(error, language())
+
+
+def _qr(text: str) -> Markup:
+    return Markup(qr.svg(text))  # noqa: S704 - segno wrote it: the text is drawn, not quoted
 
 
 def label(texts: Mapping[str, str]) -> str:

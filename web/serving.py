@@ -6,22 +6,19 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from credentials.errors import FileUnreadable
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
 PATIENCE: Final = 10
 """Seconds that a silent connection is kept while a request is incomplete."""
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, factory: Callable[[], WSGIApplication], settings: dict[str, Any]) -> None:
+    def __init__(self, factory: Callable[[], Any], settings: dict[str, Any]) -> None:
         self._factory = factory
         self._settings = settings
         super().__init__()
@@ -30,12 +27,12 @@ class _Server(BaseApplication):  # type: ignore[misc]
         for name, value in self._settings.items():
             self.cfg.set(name, value)
 
-    def load(self) -> WSGIApplication:
+    def load(self) -> Any:
         return self._factory()
 
 
 def serve(
-    app_factory: Callable[[], WSGIApplication],
+    app_factory: Callable[[], Any],
     *,
     name: str,
     url: str,
