@@ -14,6 +14,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -51,7 +52,7 @@ _JWE_ENC: Final = ("A128GCM", "A256GCM")
 class Jws:
     """A JWS in compact form, taken apart; nothing in it is to be believed before its signature is checked."""
 
-    header: dict[str, Any]
+    header: Mapping[str, Any]
     payload: bytes
     signing_input: bytes
     signature: bytes
@@ -82,20 +83,21 @@ class Jws:
             raise ChainInvalid("JWS header has no certificate chain")
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_CHAIN:
             raise JwsMalformed(f"x5c is not an array of 1 to {MAX_CHAIN} certificates")
-        return tuple(_certificate(item) for item in items)
-
-
-def _certificate(item: object) -> bytes:
-    """One member of ``x5c``: standard base64 with padding, unlike everything else in a JWS."""
-    try:
-        if not isinstance(item, str):
+        if not all(isinstance(item, str) for item in items):
             raise JwsMalformed("x5c holds something else than strings")
-        data = binascii.a2b_base64(item.encode("ascii"), strict_mode=True)
-        if not data or binascii.b2a_base64(data, newline=False).decode("ascii") != item:
-            raise JwsMalformed("x5c is not exact base64")
+        return _certificates(tuple(items))
+
+
+@lru_cache(maxsize=256)
+def _certificates(x5c: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Standard base64 with padding, unlike everything else in a JWS."""
+    try:
+        chain = tuple(binascii.a2b_base64(item.encode("ascii"), strict_mode=True) for item in x5c)
     except (binascii.Error, UnicodeEncodeError):
         raise JwsMalformed("x5c is not exact base64") from None
-    return data
+    if not all(chain) or encode_x5c(chain) != list(x5c):
+        raise JwsMalformed("x5c is not exact base64")
+    return chain
 
 
 def parse_compact(
@@ -115,38 +117,53 @@ def parse_compact(
     encoded_header, encoded_payload, encoded_signature = token.split(".")
     if len(encoded_header) > MAX_HEADER_BYTES:
         raise TooLarge(f"JWS header over {MAX_HEADER_BYTES} bytes")
-    # 2. The header is one JSON object without repeated members (steps 2 to 4).
+    # 2. The header, judged (steps 2 to 4).
+    header = (_fresh_header if allow else _known_header)(encoded_header, typ, allow)
+    # 3. Payload and signature in exact base64url (steps 5 and 6).
     try:
-        header = load_json_object(unb64u(encoded_header))
-        # 3. ES256 and nothing else, before the signature is looked at (RFC 8725, 3.1).
-        if header.get("alg") != "ES256":
-            raise AlgorithmRefused("JWS algorithm is not ES256")
-        # 4. Explicit typing: a token of one kind is never read as another (RFC 8725, 3.11).
-        if header.get("typ") != typ:
-            raise TypMismatch(f"JWS typ is not {typ}")
-        # 5. No key, no address and no extension out of the header (RFC 8725, 3.10; RFC 7515, 4.1.11).
-        if not _REFUSED.isdisjoint(header.keys() - allow):
-            raise JwsMalformed("JWS header has a parameter that is not accepted")
-        # 6. ``kid`` is read by nobody; it still has to be a string (RFC 7515, 4.1.4).
-        if not isinstance(header.get("kid", ""), str):
-            raise JwsMalformed("JWS kid is not a string")
         payload = unb64u(encoded_payload)
         signature = unb64u(encoded_signature)
-    except (Base64Malformed, JsonMalformed) as error:
+    except Base64Malformed as error:
         raise JwsMalformed(f"JWS: {error}") from None
-    # 7. r || s, exactly 64 bytes (RFC 7518, 3.4).
+    # 4. r || s, exactly 64 bytes (RFC 7518, 3.4).
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureInvalid("ES256 signature is not 64 bytes")
     return Jws(header, payload, token[: -len(encoded_signature) - 1].encode("ascii"), signature)
 
 
+def _fresh_header(encoded: str, typ: str, allow: frozenset[str]) -> Mapping[str, Any]:
+    # 1. One JSON object without repeated members.
+    try:
+        header = load_json_object(unb64u(encoded))
+    except (Base64Malformed, JsonMalformed) as error:
+        raise JwsMalformed(f"JWS header: {error}") from None
+    # 2. ES256 and nothing else (RFC 8725, 3.1).
+    if header.get("alg") != "ES256":
+        raise AlgorithmRefused("JWS algorithm is not ES256")
+    # 3. Explicit typing: a token of one kind is never read as another (RFC 8725, 3.11).
+    if header.get("typ") != typ:
+        raise TypMismatch(f"JWS typ is not {typ}")
+    # 4. No key, no address and no extension out of the header (RFC 8725, 3.10; RFC 7515, 4.1.11).
+    if not _REFUSED.isdisjoint(header.keys() - allow):
+        raise JwsMalformed("JWS header has a parameter that is not accepted")
+    # 5. ``kid`` is read by nobody; it still has to be a string (RFC 7515, 4.1.4).
+    if not isinstance(header.get("kid", ""), str):
+        raise JwsMalformed("JWS kid is not a string")
+    return MappingProxyType(header)
+
+
+# A signer's header, certificates and all, is the same on everything it signs. Only headers that were
+# accepted are remembered; whether their chain is trusted is asked each time.
+_known_header = lru_cache(maxsize=256)(_fresh_header)
+
+
 @lru_cache(maxsize=256)
 def _signer_header(typ: str, chain: tuple[bytes, ...]) -> str:
     """The encoded header of one signer: the same for every token of a batch."""
-    return b64u(dump_json({"alg": "ES256", "typ": typ, "x5c": x5c(chain)}))
+    return b64u(dump_json({"alg": "ES256", "typ": typ, "x5c": encode_x5c(chain)}))
 
 
-def x5c(chain: tuple[bytes, ...]) -> list[str]:
+def encode_x5c(chain: tuple[bytes, ...]) -> list[str]:
     """DER certificates, leaf first, as the header parameter ``x5c`` (standard base64)."""
     return [binascii.b2a_base64(der, newline=False).decode("ascii") for der in chain]
 
@@ -161,7 +178,7 @@ def sign_compact(
     """A compact JWS. Header: alg, typ, then ``header``, then ``x5c`` if ``sign`` is a :class:`Signer`."""
     if isinstance(sign, Signer):
         if header:
-            members = {"alg": "ES256", "typ": typ, **header, "x5c": x5c(sign.chain)}
+            members = {"alg": "ES256", "typ": typ, **header, "x5c": encode_x5c(sign.chain)}
             encoded = b64u(dump_json(members))
         else:
             encoded = _signer_header(typ, sign.chain)

@@ -82,6 +82,7 @@ NEVER_HIDDEN: Final = (
 )
 """Members that must stand in the clear, whole (SD-JWT VC, 2.2.2.2)."""
 
+_RESERVED: Final = frozenset({"_sd", "...", "_sd_alg"})
 _PROTOCOL: Final = frozenset({*NEVER_HIDDEN, "iat", "aud"})
 
 
@@ -111,16 +112,16 @@ def issue(
     salts = [randomness(SALT_BYTES) for _ in names]
     if len(set(salts)) != len(salts) or any(len(salt) != SALT_BYTES for salt in salts):
         raise RandomnessRepeated("salts repeat, or are short")
-    disclosures: list[str] = []
+    disclosures: list[bytes] = []
     digests: list[str] = []
     for name, salt in zip(names, salts, strict=True):
         if name in claims.values:
-            disclosure = b64u(dump_json([b64u(salt), name, claims.values[name]]))
+            disclosure = b64u(dump_json([b64u(salt), name, claims.values[name]])).encode()
             disclosures.append(disclosure)
             digests.append(_digest(disclosure))
         else:
             # A decoy is the digest of randomness (RFC 9901, 4.2.5): it cannot be told from a real one.
-            digests.append(_digest(b64u(salt)))
+            digests.append(_digest(b64u(salt).encode()))
     payload: dict[str, Any] = {
         "iss": issuer,
         "nbf": window.start,
@@ -133,7 +134,7 @@ def issue(
     payload["_sd_alg"] = "sha-256"
     payload["_sd"] = sorted(digests)  # in an order that says nothing (RFC 9901, 4.2.4.1)
     jwt = sign_compact(payload, typ=FORMAT, sign=signer)
-    return "~".join((jwt, *disclosures, "")).encode("ascii")
+    return b"~".join((jwt.encode(), *disclosures, b""))
 
 
 # --- present
@@ -163,7 +164,7 @@ def present(
     if _holder_key(payload).point != holder.public.point:
         raise HolderBindingInvalid("the credential is bound to another key")
     kept = disclosures if isinstance(show, Everything) else _select(tree, disclosures, show)
-    shown = "~".join((jwt, *kept, ""))
+    shown = b"~".join((jwt.encode(), *kept, b""))
     binding: dict[str, Any] = {
         "iat": now,
         "aud": session.audience,
@@ -171,12 +172,12 @@ def present(
         "sd_hash": _digest(shown),
     }
     if session.transaction_data:
-        binding["transaction_data_hashes"] = [_digest(data) for data in session.transaction_data]
+        binding["transaction_data_hashes"] = [_digest(data.encode()) for data in session.transaction_data]
         binding["transaction_data_hashes_alg"] = "sha-256"
-    return (shown + sign_compact(binding, typ=KEY_BINDING, sign=holder.sign)).encode("ascii")
+    return shown + sign_compact(binding, typ=KEY_BINDING, sign=holder.sign).encode()
 
 
-def _select(tree: _Unfolding, disclosures: Sequence[str], show: Collection[ClaimPath]) -> list[str]:
+def _select(tree: _Unfolding, disclosures: Sequence[bytes], show: Collection[ClaimPath]) -> list[bytes]:
     """The disclosures above, at and below the places that ``show`` points to, in the credential's order."""
     wanted: set[Place] = set()
     for path in show:
@@ -295,12 +296,12 @@ def _check_binding(
         raise PresentationStale("the presentation was not made now")
     # 5. Over these disclosures: the bytes up to the last tilde, as they came (step 5.g).
     shown = presentation[: presentation.rindex(b"~") + 1]
-    if members.get("sd_hash") != b64u(hashlib.sha256(shown).digest()):
+    if members.get("sd_hash") != _digest(shown):
         raise DisclosureHashMismatch("the key-binding JWT is over other disclosures")
     # 6. Approving the transaction data that was sent, and no other (OpenID4VP 1.0, B.3.3.1).
     hashes = members.get("transaction_data_hashes")
     algorithm = members.get("transaction_data_hashes_alg", "sha-256")
-    expected = [_digest(data) for data in session.transaction_data] or None
+    expected = [_digest(data.encode()) for data in session.transaction_data] or None
     if hashes != expected or algorithm != "sha-256":
         raise TransactionDataMismatch("the presentation approves other transaction data")
 
@@ -317,7 +318,7 @@ def _over(members: Mapping[str, Any], now: Seconds) -> bool:
 
 def process_payload(payload: Mapping[str, Any], disclosures: Sequence[str]) -> dict[str, Any]:
     """The processed SD-JWT payload: ``payload`` with ``disclosures`` in place (RFC 9901, 7.1 steps 3-5)."""
-    return _unfold(payload, disclosures).claims
+    return _unfold(payload, [disclosure.encode() for disclosure in disclosures]).claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +330,7 @@ class _Unfolding:
     short_salt: bool
 
 
-def _unfold(payload: Mapping[str, Any], disclosures: Sequence[str]) -> _Unfolding:
+def _unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> _Unfolding:
     # a. sha-256, which is also the default (RFC 9901, 4.1.1, 7.1 step 2.d).
     if payload.get("_sd_alg", "sha-256") != "sha-256":
         raise DigestAlgorithmRefused("the digest algorithm is not sha-256")
@@ -373,27 +374,31 @@ class _Walk:
             raise SdJwtMalformed("a digest of an array element stands outside an array")
         if "_sd_alg" in node:
             raise DigestAlgorithmRefused("_sd_alg stands below the top level")
-        claims: dict[str, Any] = {}
-        for name, value in node.items():
-            if name != "_sd":
-                claims[name] = self.read(value, (*place, name))
-        digests = node.get("_sd", [])
+        claims: dict[str, Any] = {
+            name: self.read(value, (*place, name)) if isinstance(value, (dict, list)) else value
+            for name, value in node.items()
+            if name != "_sd"
+        }
+        if "_sd" not in node:
+            return claims
+        digests = node["_sd"]
         if not isinstance(digests, list):
             raise SdJwtMalformed("_sd is not an array")
+        self.count(digests)
         for digest in digests:
-            found = self.take(digest)
-            if found is None:
+            # No disclosure: a decoy, or a claim withheld (step 3.c.i).
+            if (found := self.waiting.pop(digest, None)) is None:
                 continue
             index, contents = found
             if len(contents) != 3:
                 raise DisclosureMalformed("a disclosure for an array stands in an object")
-            name, value = contents[1], contents[2]
-            if name in ("_sd", "...", "_sd_alg"):
+            _, name, value = contents
+            if name in _RESERVED:
                 raise ClaimNameForbidden("a disclosure bears a reserved name")
             if name in claims:
                 raise ClaimCollision("a disclosure bears the name of a claim that is there")
-            self.places[index] = (*place, name)
-            claims[name] = self.read(value, self.places[index])
+            self.places[index] = here = (*place, name)
+            claims[name] = self.read(value, here) if isinstance(value, (dict, list)) else value
         return claims
 
     def read_array(self, node: list[Any], place: Place) -> list[Any]:
@@ -406,8 +411,9 @@ class _Walk:
                 continue
             if len(element) != 1:
                 raise SdJwtMalformed("a digest of an array element has other members beside it")
-            found = self.take(element["..."])
-            if found is None:
+            digest = element["..."]
+            self.count([digest])
+            if (found := self.waiting.pop(digest, None)) is None:
                 continue
             index, contents = found
             if len(contents) != 2:
@@ -416,19 +422,19 @@ class _Walk:
             elements.append(self.read(contents[1], self.places[index]))
         return elements
 
-    def take(self, digest: object) -> tuple[int, list[Any]] | None:
-        """The disclosure of ``digest``, or nothing for a decoy or a claim withheld."""
-        if not isinstance(digest, str):
+    def count(self, digests: list[Any]) -> None:
+        """Every digest is a string and occurs once in the whole credential (step 4)."""
+        if not set(map(type, digests)) <= {str}:
             raise SdJwtMalformed("a digest is not a string")
-        if digest in self.seen:
-            raise DigestRepeated("a digest is there twice")
-        self.seen.add(digest)
-        if len(self.seen) > MAX_DIGESTS:
+        expected = len(self.seen) + len(digests)
+        if expected > MAX_DIGESTS:
             raise TooLarge(f"more than {MAX_DIGESTS} digests")
-        return self.waiting.pop(digest, None)
+        self.seen.update(digests)
+        if len(self.seen) != expected:
+            raise DigestRepeated("a digest is there twice")
 
 
-def _contents(disclosure: str) -> list[Any]:
+def _contents(disclosure: bytes) -> list[Any]:
     """``[salt, name, value]`` or ``[salt, value]`` (RFC 9901, 4.2.1 and 4.2.2)."""
     try:
         contents = load_json(unb64u(disclosure))
@@ -446,8 +452,8 @@ def _contents(disclosure: str) -> list[Any]:
 # --- the parts
 
 
-def _digest(text: str) -> str:
-    return b64u(hashlib.sha256(text.encode()).digest())
+def _digest(text: bytes) -> str:
+    return b64u(hashlib.sha256(text).digest())
 
 
 def _require_binding(session: Session) -> None:
@@ -455,19 +461,20 @@ def _require_binding(session: Session) -> None:
         raise ConfigurationInvalid("a session needs a nonce and an audience")
 
 
-def _split(token: bytes) -> tuple[str, list[str], str]:
+def _split(token: bytes) -> tuple[str, list[bytes], str]:
     """Issuer-signed JWT, disclosures, and what follows the last tilde (RFC 9901, 4)."""
     if len(token) > MAX_BYTES:
         raise TooLarge(f"SD-JWT over {MAX_BYTES} bytes")
     if token.count(b"~") > MAX_DISCLOSURES + 1:
         raise TooLarge(f"more than {MAX_DISCLOSURES} disclosures")
     try:
-        jwt, *disclosures, rest = token.decode("ascii").split("~")
-    except ValueError:  # not ASCII, or no tilde at all
+        jwt, *disclosures, rest = token.split(b"~")
+        parts = jwt.decode("ascii"), disclosures, rest.decode("ascii")
+    except ValueError:  # no tilde at all, or not ASCII
         raise SdJwtMalformed("not an SD-JWT") from None
     if not jwt or not all(disclosures):
         raise SdJwtMalformed("a part of the SD-JWT is empty")
-    return jwt, disclosures, rest
+    return parts
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str:
