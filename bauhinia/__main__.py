@@ -1,0 +1,5 @@
+"""``python -m bauhinia`` is the ``bauhinia`` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,151 @@
+"""All parties on this machine as real processes, each with its own folder: for the demo and the tests.
+
+Nothing here knows how a party works: it types the same commands that a person would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from credentials.errors import NetworkUnavailable, PeerRefused
+
+START_SECONDS: Final = 20
+"""How long a server may take until it answers."""
+
+PASSPHRASE: Final = "four synthetic words only"  # noqa: S105 - of demo wallets, which hold invented people
+"""The passphrase of every demo wallet."""
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class CommandFailed(PeerRefused, code="command_failed"):
+    """A command of ours ended with another exit code than 0; ``answer`` is its JSON error, if any."""
+
+    def __init__(self, arguments: tuple[str, ...], exit_code: int, answer: Mapping[str, Any]) -> None:
+        super().__init__(f"`bauhinia {' '.join(arguments[:2])}` ended with exit code {exit_code}")
+        self.exit_code = exit_code
+        self.answer = answer
+
+
+def bauhinia(*arguments: str, stdin: str = "") -> dict[str, Any]:
+    """Run ``bauhinia … --json`` as a process of its own and read its answer."""
+    run = subprocess.run(  # noqa: S603 - our own command, arguments as a list
+        [sys.executable, "-m", "bauhinia", *arguments, "--json"],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "BAUHINIA_PASSPHRASE": PASSPHRASE},
+        check=False,
+    )
+    try:
+        answer = json.loads(run.stdout or run.stderr.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        answer = {"error": {"code": "unreadable", "message": run.stderr[-2000:]}}
+    if run.returncode:
+        raise CommandFailed(arguments, run.returncode, answer)
+    return answer
+
+
+@dataclass
+class Server:
+    """One party's server process."""
+
+    name: str
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@dataclass
+class Machine:
+    """A folder, an issuer, a verifier and as many wallets as asked for."""
+
+    folder: Path
+    issuer_url: str
+    verifier_url: str
+    servers: list[Server] = field(default_factory=list[Server])
+
+    @property
+    def pki(self) -> Path:
+        return self.folder / "pki"
+
+    @property
+    def certificate_authority(self) -> Path:
+        return self.pki / "tls" / "ca.crt"
+
+    def data(self, party: str) -> str:
+        return str(self.folder / party)
+
+    def serve(self, party: str, *more: str) -> Server:
+        """Start ``bauhinia PARTY serve`` and wait until it answers."""
+        url = {"issuer": self.issuer_url, "verifier": self.verifier_url}[party]
+        log = self.folder / f"{party}.log"
+        with log.open("ab") as sink:
+            process = subprocess.Popen(  # noqa: S603 - our own command, arguments as a list
+                [sys.executable, "-m", "bauhinia", party, "serve", "--data", self.data(party), *more],
+                stdout=sink,
+                stderr=sink,
+                stdin=subprocess.DEVNULL,
+            )
+        server = Server(party, url, process, log)
+        self.servers.append(server)
+        self._await(server)
+        return server
+
+    def _await(self, server: Server) -> None:
+        trust = ssl.create_default_context(cafile=str(self.certificate_authority))
+        until = time.monotonic() + START_SECONDS
+        with httpx.Client(verify=trust, timeout=2) as client:
+            while time.monotonic() < until and server.process.poll() is None:
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(f"{server.url}/healthz").status_code == 200:
+                        return
+                time.sleep(0.05)
+        raise NetworkUnavailable(f"the {server.name} did not start", hint=f"Read {server.log.name}.")
+
+    def stop(self) -> None:
+        for server in reversed(self.servers):
+            server.stop()
+        self.servers.clear()
+
+
+@contextlib.contextmanager
+def machine(folder: Path) -> Iterator[Machine]:
+    """A new machine in ``folder`` on two free loopback ports; its processes end with the block."""
+    parties = Machine(
+        folder,
+        issuer_url=f"https://localhost:{free_port()}",
+        verifier_url=f"https://localhost:{free_port()}",
+    )
+    try:
+        yield parties
+    finally:
+        parties.stop()
