@@ -47,6 +47,12 @@ PURPOSES: Final = (
 )
 """Why somebody stays."""
 
+DISTRICTS: Final = (
+    "CW", "EST", "STH", "WC", "KT", "KLC", "SSP", "WTS", "YTM",
+    "ILD", "KC", "NTH", "SK", "ST", "TM", "TP", "TW", "YL",
+)  # fmt: skip
+"""The eighteen districts, by the codes of the government address service."""
+
 REPORTED_BOOLEANS: Final = (
     "conditions_of_stay",
     "permanently_departed",

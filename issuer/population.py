@@ -19,7 +19,7 @@ from credentials.calendar import PartialDate, anniversary, years_between
 from credentials.errors import ConfigurationInvalid
 from credentials.hkid import of_body
 
-from .person import Document, Identity, Person
+from .person import DISTRICTS, Document, Identity, Person
 
 RESERVED: Final = 100
 """Numbers Q000000 to Q000099 and QQ000000 to QQ000099 are kept for people with a part to play."""
@@ -31,11 +31,6 @@ MAX_SIZE: Final = 2 * _NUMBERS
 # Per mille of the population in each five years of age, the last open-ended: Hong Kong's in the mid-2020s.
 _PYRAMID: Final = (23, 34, 40, 38, 42, 56, 70, 76, 78, 77, 78, 81, 89, 76, 60, 39, 22, 21)
 _AGES: Final = tuple(accumulate(_PYRAMID))
-
-_DISTRICTS: Final = (
-    "CW", "EST", "STH", "WC", "KT", "KLC", "SSP", "WTS", "YTM",
-    "ILD", "KC", "NTH", "SK", "ST", "TM", "TP", "TW", "YL",
-)  # fmt: skip
 
 _FAMILY: Final = (
     "Bral", "Cenn", "Dovo", "Evru", "Fyal", "Gorm", "Hesk", "Ilvo", "Jorv", "Kesh",
@@ -209,7 +204,7 @@ class _Generator:
             purpose=purpose,
             name_zh=first[0] + second[0] + third[0],
             name_zh_ccc=f"{first[1]} {second[1]} {third[1]}",
-            home_district=pick(_DISTRICTS),
+            home_district=pick(DISTRICTS),
         )
 
     def _with_number(self, number: int) -> Person:
