@@ -148,10 +148,14 @@ _INERT_TAGS: Final = {
 }  # fmt: skip
 
 
+_NAN: Final = b"\xf9\x7e\x00"
+
+
 def load_cbor(data: bytes, *, max_bytes: int = MAX_BYTES) -> Cbor:
     """Read one CBOR item, consumed to the last byte, in preferred serialization (RFC 8949, 4.1).
 
-    Refuses indefinite lengths, duplicate keys, longer-than-needed integers and lengths, nesting over 16.
+    Refuses indefinite lengths, duplicate keys, longer-than-needed integers and lengths, nesting over 16, NaN
+    (as a key it would equal nothing), and floating point in half or single precision (one number, one form).
     Map order is kept and not judged. Raises :class:`CborMalformed` or :class:`TooLarge`.
     """
     if len(data) > max_bytes:
@@ -170,7 +174,20 @@ def load_cbor(data: bytes, *, max_bytes: int = MAX_BYTES) -> Cbor:
     # Writing it again must give the same bytes: that is what finds trailing bytes and long integers.
     if again != data:
         raise CborMalformed("CBOR is not in its shortest form, or bytes follow it")
+    # Written again, every NaN is these three bytes; in a digest they mean nothing, so look closer.
+    if _NAN in data and _holds_nan(value):
+        raise CborMalformed("NaN is not accepted in CBOR")
     return value
+
+
+def _holds_nan(value: Cbor) -> bool:
+    if isinstance(value, cbor2.CBORTag):
+        return _holds_nan(value.value)
+    if isinstance(value, Mapping):
+        return any(_holds_nan(key) or _holds_nan(entry) for key, entry in value.items())  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_nan, value))  # pyright: ignore[reportUnknownArgumentType]
+    return isinstance(value, float) and value != value
 
 
 def dump_cbor(value: Cbor) -> bytes:

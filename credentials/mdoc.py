@@ -44,18 +44,15 @@ from .errors import (
     TransactionDataMismatch,
     TypeMismatch,
 )
+from .issuersigned import MAX_RANDOM, layout, read_issuer_signed, write_issuer_signed
 from .model import ClaimPath, Claims, Disclosed, Everything, Randomness, Seconds, Session, StatusRef, Window
 from .mso import (
     DIGEST_BYTES,
     ENCODED_CBOR,
-    FULL_DATE,
-    MIN_RANDOM,
     Item,
     Mso,
     embedded,
     members,
-    read_full_date,
-    read_item,
     read_mso,
     read_value,
     tag24,
@@ -64,23 +61,26 @@ from .mso import (
 )
 
 if TYPE_CHECKING:
-    from .catalog import ClaimType, CredentialType
     from .keys import HolderKey, PublicKey, Signer
     from .trust import Trust, TrustedSigner
 
 FORMAT: Final = "mso_mdoc"
-MAX_ITEM: Final = 119
-"""Bytes of a tagged item: what two SHA-256 blocks hold."""
 MAX_MSO: Final = 2400
 """Bytes that a tagged MSO must stay under."""
-MAX_DIGESTS: Final = 50
 
-_MAX_RANDOM: Final = 32
 _ORDER: Final = 16
-_DRAW: Final = _ORDER + max(_MAX_RANDOM, DIGEST_BYTES)
+_DRAW: Final = _ORDER + max(MAX_RANDOM, DIGEST_BYTES)
+_RESPONSE_START: Final = b"".join(
+    (
+        b"\xa3",
+        dump_cbor("version"),
+        dump_cbor("1.0"),
+        dump_cbor("documents"),
+        b"\x81\xa3",
+        dump_cbor("docType"),
+    )
+)
 _EMPTY: Final = dump_cbor({})
-_ISSUER_SIGNED: Final = frozenset({"issuerAuth"})
-_NAME_SPACES: Final = frozenset({"nameSpaces"})
 _RESPONSE: Final = frozenset({"version", "documents", "status"})
 _DOCUMENT: Final = frozenset({"docType", "issuerSigned"})
 _DEVICE_SIGNED: Final = frozenset({"nameSpaces", "deviceAuth"})
@@ -110,7 +110,7 @@ def issue(
         raise MintRefused("an mdoc needs a validity that is not empty and a certificate")
     if not claims.values or not claims.values.keys() <= {claim.name for claim in kind.claims}:
         raise MintRefused(f"claims are not those of {kind.name}")
-    random_bytes = _random_bytes(kind)
+    shape = layout(kind)
     # 2. Fresh bytes: for each claim a place in the order, and a random or a decoy.
     count = len(kind.claims)
     drawn = randomness(count * _DRAW)
@@ -118,25 +118,16 @@ def issue(
     if len(drawn) != count * _DRAW or len({draw[_ORDER:] for draw in draws}) != count:
         raise RandomnessRepeated("the source of randomness repeats itself")
     # 3. digestIDs are a random permutation of all claims of the type; absent ones get a decoy digest.
-    items: dict[str, list[Cbor]] = {claim.namespace: [] for claim in kind.claims}
+    items: dict[str, list[bytes]] = {claim.namespace: [] for claim in kind.claims}
     digests: dict[str, dict[int, bytes]] = {claim.namespace: {} for claim in kind.claims}
-    for digest_id, index in enumerate(sorted(range(count), key=lambda index: draws[index][:_ORDER])):
-        claim, fresh = kind.claims[index], draws[index][_ORDER:]
+    for digest_id, index in enumerate(sorted(range(count), key=draws.__getitem__)):
+        claim, digest = kind.claims[index], draws[index][_ORDER:]
         if claim.name in claims.values:
-            item = dump_cbor(
-                {
-                    "digestID": digest_id,
-                    "random": fresh[:random_bytes],
-                    "elementIdentifier": claim.element,
-                    "elementValue": _element(claim, claims.values[claim.name]),
-                }
-            )
-            tagged = tag24(item)
-            if len(tagged) > MAX_ITEM:
-                raise MintRefused(f"{claim.name} of {kind.name} is too long for an mdoc item")
-            items[claim.namespace].append(cbor2.CBORTag(ENCODED_CBOR, item))
-            fresh = hashlib.sha256(tagged).digest()
-        digests[claim.namespace][digest_id] = fresh
+            value = claims.values[claim.name]
+            tagged = shape.item(index, digest_id=digest_id, random=digest, value=value)
+            items[claim.namespace].append(tagged)
+            digest = hashlib.sha256(tagged).digest()
+        digests[claim.namespace][digest_id] = digest
     # 4. The mobile security object, members in the order of ISO/IEC 18013-5, 9.1.2.4.
     start, end = write_tdate(window.start), write_tdate(window.end)
     mso: dict[str, Cbor] = {
@@ -161,60 +152,7 @@ def issue(
         detached=False,
         tagged=False,
     )
-    shown = {namespace: entries for namespace, entries in items.items() if entries}
-    return b64u(dump_cbor({"nameSpaces": shown, "issuerAuth": auth})).encode("ascii")
-
-
-def _random_bytes(kind: CredentialType) -> int:
-    """How long every random of the type is: as long as its longest possible item allows, 16 to 32 bytes.
-
-    Text without a bound has no longest value, so a type with one leaves it all the room there is.
-    """
-    elements = {claim.element for claim in kind.claims}
-    if len(elements) != len(kind.claims) or len(elements) > MAX_DIGESTS:
-        raise MintRefused(f"{kind.name} repeats an element name, or has more than {MAX_DIGESTS}")
-    longest = 0
-    for claim in kind.claims:
-        if claim.kind == "boolean":
-            value = 1
-        elif claim.kind == "integer":
-            value = 9
-        elif claim.kind == "date":
-            value = 14
-        elif claim.enum and claim.kind == "string":
-            value = max(len(dump_cbor(choice)) for choice in claim.enum)
-        elif claim.max_bytes is not None and claim.kind == "string":
-            value = len(dump_cbor("x" * claim.max_bytes))
-        else:
-            return MIN_RANDOM
-        longest = max(longest, len(dump_cbor(claim.element)) + value)
-    # Tag and length, map, member names, digestID in two bytes, length of the random in two.
-    envelope = 4 + 1 + 9 + 7 + 18 + 13 + 2 + 2
-    return max(MIN_RANDOM, min(_MAX_RANDOM, MAX_ITEM - envelope - longest))
-
-
-def _element(claim: ClaimType, value: object) -> Cbor:
-    """A claim value as elementValue, if it is of the claim's kind."""
-    match claim.kind, value:
-        case "boolean", bool():
-            return value
-        case "integer", int() if not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
-            return value
-        case "date", str():
-            try:
-                return cbor2.CBORTag(FULL_DATE, read_full_date(value))
-            except MdocMalformed:
-                raise MintRefused(f"{claim.name} is not a full date") from None
-        case "string", str() if not claim.enum or value in claim.enum:
-            return value
-        case "strings", tuple() if _strings(value, claim.enum):
-            return list(value)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
-        case _:
-            raise MintRefused(f"{claim.name} is not of its kind, {claim.kind}")
-
-
-def _strings(values: Collection[object], allowed: Collection[object] | None) -> bool:
-    return all(isinstance(value, str) and (not allowed or value in allowed) for value in values)
+    return b64u(write_issuer_signed(items, dump_cbor(auth))).encode("ascii")
 
 
 # --- present
@@ -269,7 +207,7 @@ def present(
     """
     _refuse_transaction_data(session)
     transcript = session_transcript(session)
-    namespaces, auth = _read_issuer_signed(load_cbor(unb64u(credential)))
+    namespaces, auth = read_issuer_signed(load_cbor(unb64u(credential)))
     mso = read_mso(parse_sign1(auth, tagged=False, detached=None).payload)
     if mso.device_key.point != holder.public.point:
         raise HolderBindingInvalid("the credential is bound to another key")
@@ -277,12 +215,11 @@ def present(
     wanted = paths if isinstance(show, Everything) else set(show)
     if not wanted <= paths:
         raise NoMatchingCredential("the credential does not hold a claim that is to be shown")
-    shown: dict[str, list[Cbor]] = {}
-    for namespace, items in namespaces.items():
-        for item in items:
-            if (namespace, item.element) in wanted:
-                shown.setdefault(namespace, []).append(cbor2.CBORTag(ENCODED_CBOR, item.data))
-    device_signature = sign1(
+    shown = {
+        namespace: [item.tagged for item in items if (namespace, item.element) in wanted]
+        for namespace, items in namespaces.items()
+    }
+    signature = sign1(
         _device_authentication(transcript, mso.doctype, _EMPTY),
         sign=holder.sign,
         protected={},
@@ -290,15 +227,23 @@ def present(
         detached=True,
         tagged=False,
     )
-    document: dict[str, Cbor] = {
-        "docType": mso.doctype,
-        "issuerSigned": {"nameSpaces": shown, "issuerAuth": auth} if shown else {"issuerAuth": auth},
-        "deviceSigned": {
-            "nameSpaces": cbor2.CBORTag(ENCODED_CBOR, _EMPTY),
-            "deviceAuth": {"deviceSignature": device_signature},
-        },
-    }
-    return b64u(dump_cbor({"version": "1.0", "documents": [document], "status": 0})).encode("ascii")
+    # DeviceResponse (ISO/IEC 18013-5, 8.3.2.1.2.2), joined from parts: the issuer's bytes stay as they are.
+    response = (
+        _RESPONSE_START,
+        dump_cbor(mso.doctype),
+        dump_cbor("issuerSigned"),
+        write_issuer_signed(shown, dump_cbor(auth)),
+        dump_cbor("deviceSigned"),
+        dump_cbor(
+            {
+                "nameSpaces": cbor2.CBORTag(ENCODED_CBOR, _EMPTY),
+                "deviceAuth": {"deviceSignature": signature},
+            }
+        ),
+        dump_cbor("status"),
+        dump_cbor(0),
+    )
+    return b64u(b"".join(response)).encode("ascii")
 
 
 # --- verify
@@ -346,20 +291,6 @@ def verify_response(
     )
 
 
-def _read_issuer_signed(value: Cbor) -> tuple[dict[str, tuple[Item, ...]], Cbor]:
-    """IssuerSigned to its items by namespace, and issuerAuth as it stands."""
-    issuer_signed = members(value, required=_ISSUER_SIGNED, optional=_NAME_SPACES)
-    namespaces: dict[str, tuple[Item, ...]] = {}
-    if "nameSpaces" in issuer_signed:
-        for namespace, entries in members(
-            issuer_signed["nameSpaces"], required=frozenset(), optional=None
-        ).items():
-            if not isinstance(entries, list) or not entries:
-                raise MdocMalformed("mdoc namespace is not an array of items")
-            namespaces[namespace] = tuple(map(read_item, entries))  # pyright: ignore[reportUnknownArgumentType]
-    return namespaces, issuer_signed["issuerAuth"]
-
-
 def read_document(response: bytes) -> Document:
     """Read a DeviceResponse that holds one document, strictly; nothing is believed yet."""
     # 1. Version 1.0, status 0 (OK), one document and no error (ISO/IEC 18013-5, 8.3.2.1.2.2).
@@ -373,7 +304,7 @@ def read_document(response: bytes) -> Document:
         raise MdocMalformed("DeviceResponse does not hold exactly one document")
     document = members(documents[0], required=_DOCUMENT, optional=frozenset({"deviceSigned"}))
     # 2. The items, issuerAuth without a tag, and the MSO in it (9.1.2.4).
-    items, auth = _read_issuer_signed(document["issuerSigned"])
+    items, auth = read_issuer_signed(document["issuerSigned"])
     issuer_auth = parse_sign1(auth, tagged=False, detached=None)
     return Document(
         doctype=text(document["docType"]),
@@ -425,7 +356,7 @@ def verify_device(document: Document, *, transcript: bytes) -> None:
     auth = members(device_signed["deviceAuth"], required=frozenset(), optional=None)
     if not auth:
         raise HolderBindingMissing("mdoc is presented without a device signature")
-    if auth.keys() != {"deviceSignature"}:
+    if set(auth) != {"deviceSignature"}:
         raise DeviceAuthInvalid("mdoc deviceAuth is not a device signature alone")
     # 10. The holder's key adds no data of its own: no keyAuthorizations of ours allow any (9.1.2.4).
     namespaces = embedded(device_signed["nameSpaces"])

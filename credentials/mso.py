@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cbor2
 
@@ -43,14 +43,12 @@ class Mso:
     status: StatusRef | None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One IssuerSignedItem; ``data`` is its original bytes inside tag 24, ``tagged`` those with the tag."""
+class Item(NamedTuple):
+    """One IssuerSignedItem; ``tagged`` is its original bytes, tag 24 included, over which the digest is."""
 
     digest_id: int
     element: str
     value: Cbor
-    data: bytes
     tagged: bytes
 
 
@@ -58,9 +56,9 @@ def members(
     value: Cbor, *, required: frozenset[str], optional: frozenset[str] | None = frozenset()
 ) -> Mapping[str, Cbor]:
     """A map with text keys: all of ``required``, and beyond ``optional`` (``None``: anything) no other."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise MdocMalformed("mdoc structure is not a map")
-    found: Mapping[Any, Cbor] = value  # pyright: ignore[reportUnknownVariableType]
+    found: dict[Any, Cbor] = value  # pyright: ignore[reportUnknownVariableType]
     keys = found.keys()
     if keys == required:
         return found
@@ -87,16 +85,20 @@ def embedded(value: Cbor) -> bytes:
     return value.value
 
 
+def head(major: int, size: int) -> bytes:
+    """The head of a CBOR item: major type in the high three bits (0x40 bytes, 0x80 array), shortest form."""
+    if size < 24:
+        return bytes((major | size,))
+    if size < 256:
+        return bytes((major | 24, size))
+    if size < 65536:
+        return bytes((major | 25,)) + size.to_bytes(2, "big")
+    return bytes((major | 26,)) + size.to_bytes(4, "big")
+
+
 def tag24(data: bytes) -> bytes:
     """``#6.24(bstr)`` around ``data``, written out: the same bytes as were read, since reading was strict."""
-    size = len(data)
-    if size < 24:
-        return b"\xd8\x18" + bytes((0x40 | size,)) + data
-    if size < 256:
-        return b"\xd8\x18\x58" + bytes((size,)) + data
-    if size < 65536:
-        return b"\xd8\x18\x59" + size.to_bytes(2, "big") + data
-    return b"\xd8\x18\x5a" + size.to_bytes(4, "big") + data
+    return b"\xd8\x18" + head(0x40, len(data)) + data
 
 
 def read_tdate(value: Cbor) -> Seconds:
@@ -134,7 +136,7 @@ def read_value(value: Cbor, *, depth: int = 0) -> object:
     Refuses what no element of ISO/IEC 18013-5 needs: other tags (embedded CBOR among them), floating point,
     ``undefined``, simple values, maps with keys that are not text, nesting over 8.
     """
-    kind = type(value)
+    kind: type[Any] = type(value)
     if kind is bool or kind is int or kind is str or value is None:
         return value
     if kind is bytes:
@@ -149,7 +151,7 @@ def read_value(value: Cbor, *, depth: int = 0) -> object:
     if isinstance(value, (list, tuple)):
         entries: tuple[Cbor, ...] = tuple(value)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
         return [read_value(entry, depth=depth + 1) for entry in entries]
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         found = members(value, required=frozenset(), optional=None)
         return {name: read_value(entry, depth=depth + 1) for name, entry in found.items()}
     raise MdocMalformed("mdoc element has a type that is not accepted")
@@ -165,13 +167,8 @@ def read_item(value: Cbor) -> Item:
     random = found["random"]
     if type(random) is not bytes or len(random) < MIN_RANDOM:
         raise MdocMalformed(f"mdoc item has a random of fewer than {MIN_RANDOM} bytes")
-    return Item(
-        digest_id=_digest_id(found["digestID"]),
-        element=text(found["elementIdentifier"]),
-        value=found["elementValue"],
-        data=data,
-        tagged=tag24(data),
-    )
+    digest_id = _digest_id(found["digestID"])
+    return Item(digest_id, text(found["elementIdentifier"]), found["elementValue"], tag24(data))
 
 
 def _digest_id(value: Cbor) -> int:
@@ -201,9 +198,9 @@ def read_mso(payload: bytes) -> Mso:
     # 2. Digests: namespace to digestID to 32 bytes.
     digests: dict[str, Mapping[int, bytes]] = {}
     for namespace, by_id in members(mso["valueDigests"], required=frozenset(), optional=None).items():
-        if not isinstance(by_id, Mapping) or not by_id:
+        if not isinstance(by_id, dict) or not by_id:
             raise MdocMalformed("mdoc valueDigests has an entry that is not a map of digests")
-        entries: Mapping[Any, Cbor] = by_id  # pyright: ignore[reportUnknownVariableType]
+        entries: dict[Any, Cbor] = by_id  # pyright: ignore[reportUnknownVariableType]
         for digest_id, digest in entries.items():
             _digest_id(digest_id)
             if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
@@ -211,9 +208,9 @@ def read_mso(payload: bytes) -> Mso:
         digests[namespace] = entries
     # 3. The device key; labels and parameters are integers, not what merely equals one.
     device = members(mso["deviceKeyInfo"], required=frozenset({"deviceKey"}), optional=None)["deviceKey"]
-    if not isinstance(device, Mapping):
+    if not isinstance(device, dict):
         raise MdocMalformed("mdoc deviceKey is not a map")
-    cose_key: Mapping[Any, Cbor] = device  # pyright: ignore[reportUnknownVariableType]
+    cose_key: dict[Any, Cbor] = device  # pyright: ignore[reportUnknownVariableType]
     for label, parameter in cose_key.items():
         if type(label) not in (int, str) or type(parameter) in (bool, float):
             raise MdocMalformed("mdoc deviceKey has a member of the wrong type")
@@ -234,13 +231,17 @@ def read_mso(payload: bytes) -> Mso:
     )
 
 
+_STATUS: Final = frozenset({"status_list"})
+_STATUS_LIST: Final = frozenset({"idx", "uri"})
+
+
 def _read_status(value: Cbor) -> StatusRef:
     """``{"status_list": {"idx": uint, "uri": tstr}}`` and no other mechanism that would then go unread."""
-    if isinstance(value, Mapping) and value.keys() == {"status_list"}:  # pyright: ignore[reportUnknownMemberType]
-        entry: Cbor = value["status_list"]
-        if isinstance(entry, Mapping) and entry.keys() == {"idx", "uri"}:  # pyright: ignore[reportUnknownMemberType]
-            index: Cbor = entry["idx"]
-            uri: Cbor = entry["uri"]
-            if type(index) is int and index >= 0 and type(uri) is str and uri:
-                return StatusRef(uri=uri, index=index)
+    try:
+        entry = members(members(value, required=_STATUS)["status_list"], required=_STATUS_LIST)
+        index, uri = entry["idx"], text(entry["uri"])
+        if type(index) is int and index >= 0:
+            return StatusRef(uri=uri, index=index)
+    except MdocMalformed:
+        pass
     raise StatusReferenceInvalid("mdoc status is present but cannot be read")
