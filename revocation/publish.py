@@ -16,7 +16,7 @@ from credentials.errors import ConfigurationInvalid, StatusListFull
 from credentials.keys import Signer
 from credentials.model import Randomness, Seconds
 
-from .statuslist import StatusList
+from .statuslist import StatusList, pack
 from .token import sign_cwt, sign_jwt
 
 LIST_SIZE: Final = 1 << 20
@@ -71,13 +71,17 @@ def publication(
         if not address.startswith(f"{base}/status/"):
             raise ConfigurationInvalid("a status list is not below the publisher's own address")
         path = address.removeprefix(f"{base}/")
-        expires = issued + life
-        files[f"{path}.jwt"] = sign_jwt(
-            statuses, uri=address, issued=issued, expires=expires, ttl=ttl, signer=signer
-        )
-        files[f"{path}.cwt"] = sign_cwt(
-            statuses, uri=address, issued=issued, expires=expires, ttl=ttl, signer=signer
-        )
+        lst = pack(statuses)  # once for both: packing costs more than signing
+        for encoding, sign in (("jwt", sign_jwt), ("cwt", sign_cwt)):
+            files[f"{path}.{encoding}"] = sign(
+                statuses,
+                uri=address,
+                issued=issued,
+                expires=issued + life,
+                ttl=ttl,
+                signer=signer,
+                lst=lst,
+            )
         entries.append({"uri": address, "jwt": f"{path}.jwt", "cwt": f"{path}.cwt"})
     index = {"status_lists": [entry["uri"] for entry in entries], "lists": entries}
     return {**files, INDEX: dump_json(index)}

@@ -94,9 +94,14 @@ def sign_jwt(
     ttl: int,
     signer: Signer,
     aggregation_uri: str | None = None,
+    lst: bytes | None = None,
 ) -> bytes:
-    """A status list token as compact JWS, ASCII (section 5.1)."""
-    status_list = {"bits": list.bits, "lst": b64u(pack(list)), **_aggregation(aggregation_uri)}
+    """A status list token as compact JWS, ASCII (section 5.1); ``lst`` is ``pack(list)``, if already made."""
+    status_list = {
+        "bits": list.bits,
+        "lst": b64u(pack(list) if lst is None else lst),
+        **_aggregation(aggregation_uri),
+    }
     claims = {"sub": uri, "iat": issued, "exp": expires, "ttl": ttl, "status_list": status_list}
     return sign_compact(claims, typ=JWT_TYP, sign=signer).encode("ascii")
 
@@ -110,9 +115,17 @@ def sign_cwt(
     ttl: int,
     signer: Signer,
     aggregation_uri: str | None = None,
+    lst: bytes | None = None,
 ) -> bytes:
-    """A status list token as COSE_Sign1, CBOR (section 5.2); ``x5chain`` is protected, as ISO asks."""
-    status_list = {"bits": list.bits, "lst": pack(list), **_aggregation(aggregation_uri)}
+    """A status list token as COSE_Sign1, CBOR (section 5.2); ``x5chain`` is protected, as ISO asks.
+
+    ``lst`` is ``pack(list)``, if already made.
+    """
+    status_list = {
+        "bits": list.bits,
+        "lst": pack(list) if lst is None else lst,
+        **_aggregation(aggregation_uri),
+    }
     claims = {2: uri, 6: issued, 4: expires, 65534: ttl, 65533: status_list}
     item = sign1(
         dump_cbor(claims),
