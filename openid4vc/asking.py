@@ -6,6 +6,8 @@ formats, so that a verifier gains nothing by asking for the mdoc instead of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from credentials.errors import TypeMismatch
 from .dcql import MDOC, CredentialQuery
 
 if TYPE_CHECKING:
-    from credentials.catalog import Catalogue
+    from credentials.catalog import Catalogue, CredentialType
     from credentials.model import ClaimPath
 
     from .vp import AuthorizationRequest
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Asked:
-    """A claim asked for: names of the catalogue where it knows them, else as the request wrote them.
+    """A claim asked for: names of the catalogue where it knows them, else the identifier and
+    the path in brackets, as the request wrote them.
 
     ``claim`` is empty where the credential was asked for without any claim: that too says that one has it.
     """
@@ -38,10 +41,10 @@ def over_asking(request: AuthorizationRequest, catalogue: Catalogue) -> tuple[As
     purpose, or an unknown one: everything is over-asked.
     """
     registration = request.verifier.registration
-    purpose = None
+    registered: Mapping[str, frozenset[str]] = {}
     if registration is not None and request.purpose is not None:
         purpose = registration.purposes.get(request.purpose)
-    registered = {} if purpose is None else purpose.claims
+        registered = {} if purpose is None else purpose.claims
     asked = {item for credential in request.query.credentials for item in _asked(credential, catalogue)}
     return tuple(
         sorted(
@@ -56,25 +59,27 @@ def _asked(credential: CredentialQuery, catalogue: Catalogue) -> set[Asked]:
     """For each type the query accepts, the claims it points to."""
     asked: set[Asked] = set()
     for identifier in credential.types or (credential.format,):
-        try:
-            type_ = catalogue.by_identifier(identifier)
-            known = type_.identifier(credential.format) == identifier
-        except TypeMismatch:
-            known = False
-        if not known:
-            asked |= {Asked(identifier, _written(claim.path)) for claim in credential.claims}
-            asked |= set() if credential.claims else {Asked(identifier, "")}
-            continue
-        asked |= set() if credential.claims else {Asked(type_.name, "")}
+        type_ = _type(identifier, credential.format, catalogue)
+        name = identifier if type_ is None else type_.name
+        if not credential.claims:
+            asked.add(Asked(name, ""))
         for claim in credential.claims:
-            # An SD-JWT path may go on into the claim; what is disclosed is the claim.
-            path = claim.path if credential.format == MDOC else claim.path[:1]
-            try:
-                asked.add(Asked(type_.name, type_.claim_at(path).name))
-            except TypeMismatch:
-                asked.add(Asked(type_.name, _written(claim.path)))
+            asked.add(Asked(name, _claim(claim.path, credential.format, type_)))
     return asked
 
 
-def _written(path: ClaimPath) -> str:
-    return "/".join("*" if part is None else str(part) for part in path)
+def _type(identifier: str, format_: str, catalogue: Catalogue) -> CredentialType | None:
+    try:
+        type_ = catalogue.by_identifier(identifier)
+        return type_ if type_.identifier(format_) == identifier else None
+    except TypeMismatch:
+        return None
+
+
+def _claim(path: ClaimPath, format_: str, type_: CredentialType | None) -> str:
+    """The catalogue's name, or the path in brackets: no registered name looks like that."""
+    if type_ is not None:
+        with suppress(TypeMismatch):
+            # An SD-JWT path may go on into the claim; what is disclosed is the claim.
+            return type_.claim_at(path if format_ == MDOC else path[:1]).name
+    return f"[{'/'.join('*' if part is None else str(part) for part in path)}]"

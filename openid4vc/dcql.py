@@ -336,6 +336,8 @@ def plan(query: Query, candidates: Sequence[Candidate], *, include_optional: boo
             raise NoMatchingCredential("the wallet holds nothing that answers this request")
     else:
         chosen = _choose(query, best, include_optional)
+    if not chosen:
+        raise NoMatchingCredential("the request requires nothing, and nothing optional is answered unasked")
     return Plan(tuple(best[credential.id] for credential in query.credentials if credential.id in chosen))
 
 
@@ -352,7 +354,7 @@ def _choose(query: Query, best: Mapping[str, Choice], include_optional: bool) ->
         return sum(len(best[name].show) for name in ids), len(ids)
 
     # `min` keeps the first of equals, and `product` varies the last set fastest: earlier options win.
-    return min((set().union(*combination) for combination in product(*columns)), key=cost)
+    return min(({name for ids in combination for name in ids} for combination in product(*columns)), key=cost)
 
 
 def _authorised(query: CredentialQuery, authority_keys: frozenset[str]) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from credentials.errors import UriRefused
@@ -27,6 +28,7 @@ _URL: Final = re.compile(
     r"(?:\?(?P<query>[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*))?"
 )
 _LINK: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]{1,40})://[a-z0-9.-]{0,60}/?\?(?P<query>[!-~]*)")
+_NUMBER: Final = re.compile("[0-9]+|0x[0-9a-f]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -68,6 +70,7 @@ def parse_url(text: str) -> Url:
     scheme, host, path = match["scheme"], match["host"], match["path"] or ""
     if ".." in host or (scheme == "http" and host not in LOOPBACK_HOSTS):
         raise UriRefused("URL is not https")
+    _check_address(host)
     port = int(match["port"] or _DEFAULT_PORTS[scheme])
     if port > 65535 or (match["port"] is not None and port == _DEFAULT_PORTS[scheme]):
         raise UriRefused("URL port is out of range, or is the default one written out")
@@ -77,6 +80,22 @@ def parse_url(text: str) -> Url:
     if {".", ".."} & set(segments) or "" in segments[:-1] or re.search("%(?:5c|00)", path, flags=re.I):
         raise UriRefused("URL path has dot segments, empty segments or an encoded separator")
     return Url(scheme, host, port, path, match["query"] or "")
+
+
+def _check_address(host: str) -> None:
+    """An IP address in the one usual form: ``127.1``, ``0x7f000001``, ``2130706433`` and ``::ffff:7f00:1``
+    are ways to write this machine past a check (WHATWG URL 3.5, "ends in a number")."""
+    literal = host.startswith("[")
+    if not literal and not _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return
+    text = host.strip("[]")
+    try:
+        # IPv4Address takes nothing but four decimal numbers without leading zeros.
+        address = IPv6Address(text) if literal else IPv4Address(text)
+    except ValueError:
+        raise UriRefused("URL host is not a name and not an IP address in its usual form") from None
+    if str(address) != text or (isinstance(address, IPv6Address) and address.ipv4_mapped):
+        raise UriRefused("URL host is an IP address in an unusual form")
 
 
 def parse_query(text: str) -> dict[str, str]:

@@ -95,6 +95,8 @@ class Offer:
             if self.authorization_code is not None and self.pre_authorized is not None:
                 raise OfferInvalid("the offer has two grants: choose one")
             return self.pre_authorized or self.authorization_code or AuthorizationCodeOffer()
+        if self.pre_authorized is None and self.authorization_code is None and grant == "authorization_code":
+            return AuthorizationCodeOffer()
         chosen = self.authorization_code if grant == "authorization_code" else self.pre_authorized
         if chosen is None:
             raise OfferInvalid("the offer does not have this grant")
