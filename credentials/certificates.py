@@ -9,6 +9,7 @@ ignoring: self-issued links, name constraints, unknown critical extensions. Sour
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID
 
 from .errors import (
     AlgorithmRefused,
@@ -48,6 +49,10 @@ DEVELOPMENT: Final = "development only"
 MAX_CHAIN: Final = 4
 MAX_CERTIFICATE_BYTES: Final = 8192
 
+_SEQUENCE: Final = re.compile(rb"\x30(?:([\x00-\x7f])|\x81(.)|\x82(..))", re.DOTALL)
+_SERIAL: Final = re.compile(rb"\x02([\x01-\x14])[\x00-\x7f]")
+_VERSION_3: Final = bytes.fromhex("a003020102")
+_ES256: Final = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256, no parameters
 _UNDERSTOOD: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid, x509.ExtendedKeyUsage.oid})
 
 
@@ -101,22 +106,20 @@ def read_certificate(der: bytes) -> Certificate:
     """
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise TooLarge(f"certificate over {MAX_CERTIFICATE_BYTES} bytes")
+    _check_frame(der)
     try:
         certificate = x509.load_der_x509_certificate(der)
-        version = certificate.version
+        # The library reads these on demand: do it here, where an error is expected.
+        _ = certificate.subject, certificate.issuer
         extensions = certificate.extensions
         public = certificate.public_key()
         not_before = int(certificate.not_valid_before_utc.timestamp())
         not_after = int(certificate.not_valid_after_utc.timestamp())
-    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension):
+    except (ValueError, TypeError, x509.DuplicateExtension):
         raise CertificateMalformed("not a DER certificate") from None
     except UnsupportedAlgorithm:
         raise AlgorithmRefused("certificate key of an unknown algorithm") from None
-    if version is not x509.Version.v3:
-        raise CertificateMalformed("not an X.509 version 3 certificate")
     # ES256 and P-256 throughout: an anchor's promise is worth no more than the weakest link.
-    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise AlgorithmRefused("certificate is not signed with ECDSA and SHA-256")
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise AlgorithmRefused("certificate key is not P-256")
     try:
@@ -153,6 +156,37 @@ def read_certificate(der: bytes) -> Certificate:
         signs_data=usage is not None and usage.digital_signature,
         purposes=purposes,
     )
+
+
+def _check_frame(der: bytes) -> None:
+    """The outermost bytes, before the library sees them: it reads more than this profile, with a warning.
+
+    Certificate and TBSCertificate are whole, version 3, a positive serial number of at most 20 bytes, and
+    ECDSA with SHA-256, without parameters, in both places (RFC 5280, 4.1; RFC 5758, 3.2).
+    """
+    start, end = _sequence(der, 0)
+    inside, signed_end = _sequence(der, start)
+    serial = inside + len(_VERSION_3)
+    if end != len(der) or der[inside:serial] != _VERSION_3:
+        raise CertificateMalformed("not an X.509 version 3 certificate in DER")
+    integer = _SERIAL.match(der, serial)
+    algorithm = serial + 2 + (integer[1][0] if integer else 0)
+    if integer is None or not any(der[serial + 2 : algorithm]):
+        raise CertificateMalformed("certificate serial number is not positive, or over 20 bytes")
+    if not der.startswith(_ES256, algorithm) or not der.startswith(_ES256, signed_end):
+        raise AlgorithmRefused("certificate is not signed with ECDSA and SHA-256")
+    # A BIT STRING in DER has zero unused bits here; the library would accept, and ignore, any other number.
+    signature = signed_end + len(_ES256)
+    if der[signature : signature + 1] != b"\x03" or der[signature + 2 : signature + 3] != b"\x00":
+        raise CertificateMalformed("certificate signature is not a BIT STRING of whole bytes")
+
+
+def _sequence(der: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the SEQUENCE at ``at`` starts and ends."""
+    header = _SEQUENCE.match(der, at)
+    if header is None or header.lastindex is None:
+        raise CertificateMalformed("not a DER certificate")
+    return header.end(), header.end() + int.from_bytes(header[header.lastindex], "big")
 
 
 def check_path(chain: Sequence[bytes], *, anchors: Sequence[Certificate], purpose: str) -> Path:

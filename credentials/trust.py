@@ -132,7 +132,7 @@ class Trust:
         if type not in issuer.types[format]:
             raise IssuerOutOfScope("the issuer may not issue this type of credential")
         # 5. The key was in use when it signed.
-        since = issuer.retired.get(path.leaf.sha256)
+        since = issuer.retired.get(path.leaf.key.thumbprint())
         if since is not None and signed_at >= since:
             raise SignerRetired("the signer was retired before it signed this")
         return _signer(issuer, path)
@@ -152,7 +152,7 @@ class Trust:
         path.check_time(now, what="verification")
         issuer = next(entry for entry in issuers if path.anchor in entry.status_anchors)
         # 4. A retired status signer is refused at once: a list is replaced within hours.
-        since = issuer.retired.get(path.leaf.sha256)
+        since = issuer.retired.get(path.leaf.key.thumbprint())
         if since is not None and now >= since:
             raise SignerRetired("the status signer was retired")
         return _signer(issuer, path)

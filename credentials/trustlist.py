@@ -4,7 +4,7 @@
      "issuers": [{"id": URL, "name": {"en", "zh-Hant"}, "jurisdiction": "HK", "anchors": [base64 DER],
                   "types": {"dc+sd-jwt": [vct], "mso_mdoc": [doctype]},
                   "status": {"anchors": [base64 DER], "uris": [prefix ending in "/"]},
-                  "retired": [{"certificate_sha256": b64u, "since": s}]}],
+                  "retired": [{"key_thumbprint": b64u (RFC 7638), "since": s}]}],
      "verifier_anchors": [base64 DER],
      "verifiers": [{"certificate_sha256": b64u, "name": {…}, "origins": [origin],
                     "purposes": [{"id", "text": {…}, "legal_basis", "claims": {type name: [claim name]}}]}]}
@@ -65,8 +65,9 @@ class Registration:
 class IssuerEntry:
     """An issuer, where its chains end, and what it may issue: identifiers (vct or doctype) by format.
 
-    ``retired`` gives, by SHA-256 of a signer's certificate, the moment from which on its signatures count no
-    more; 0 for a key that was stolen, since a thief writes whatever date helps.
+    ``retired`` gives, by JWK thumbprint of a signer's key, the moment from which on its signatures count no
+    more; 0 for a key that was stolen, since a thief writes whatever date helps. Keys are retired and not
+    certificates: of an ECDSA signature anybody can make a second one, so a certificate has no one hash.
     """
 
     id: str
@@ -155,8 +156,8 @@ def _issuer(value: object) -> IssuerEntry:
 
 
 def _retirement(value: object) -> tuple[bytes, Seconds]:
-    entry = _object(value, "certificate_sha256 since", "retired")
-    return _sha256(entry["certificate_sha256"]), _integer(entry["since"], "since")
+    entry = _object(value, "key_thumbprint since", "retired")
+    return _sha256(entry["key_thumbprint"]), _integer(entry["since"], "since")
 
 
 def _registration(value: object) -> Registration:
@@ -258,7 +259,7 @@ def _sha256(value: object) -> bytes:
     except Malformed:
         digest = b""
     if len(digest) != 32:
-        raise TrustListInvalid("certificate_sha256 is not 32 bytes in base64url")
+        raise TrustListInvalid("a SHA-256 is not 32 bytes in base64url")
     return digest
 
 
