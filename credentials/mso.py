@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import cbor2
 
 from .encoding import Cbor, b64u, load_cbor
-from .errors import DigestAlgorithmRefused, MdocMalformed, StatusReferenceInvalid
+from .errors import DigestAlgorithmRefused, KeyMalformed, MdocMalformed, StatusReferenceInvalid
 from .keys import PublicKey
 from .model import Seconds, StatusRef, Window
 
@@ -136,12 +136,11 @@ def read_value(value: Cbor, *, depth: int = 0) -> object:
     Refuses what no element of ISO/IEC 18013-5 needs: other tags (embedded CBOR among them), floating point,
     ``undefined``, simple values, maps with keys that are not text, nesting over 8.
     """
-    kind: type[Any] = type(value)
-    if kind is bool or kind is int or kind is str or value is None:
+    if value is None or type(value) in (bool, int, str):
         return value
-    if kind is bytes:
+    if type(value) is bytes:
         return b64u(value)
-    if kind is cbor2.CBORTag:
+    if type(value) is cbor2.CBORTag:
         if value.tag == FULL_DATE:
             return read_full_date(value.value)
         read_tdate(value)
@@ -206,14 +205,8 @@ def read_mso(payload: bytes) -> Mso:
             if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
                 raise MdocMalformed("mdoc digest is not 32 bytes")
         digests[namespace] = entries
-    # 3. The device key; labels and parameters are integers, not what merely equals one.
-    device = members(mso["deviceKeyInfo"], required=frozenset({"deviceKey"}), optional=None)["deviceKey"]
-    if not isinstance(device, dict):
-        raise MdocMalformed("mdoc deviceKey is not a map")
-    cose_key: dict[Any, Cbor] = device  # pyright: ignore[reportUnknownVariableType]
-    for label, parameter in cose_key.items():
-        if type(label) not in (int, str) or type(parameter) in (bool, float):
-            raise MdocMalformed("mdoc deviceKey has a member of the wrong type")
+    # 3. The device key.
+    device_key = _read_device_key(mso["deviceKeyInfo"])
     # 4. signed ≤ validFrom < validUntil (ISO/IEC 18013-5, 9.1.2.4).
     validity = members(mso["validityInfo"], required=_VALIDITY, optional=None)
     signed = read_tdate(validity["signed"])
@@ -223,12 +216,20 @@ def read_mso(payload: bytes) -> Mso:
     return Mso(
         doctype=text(mso["docType"]),
         digests=digests,
-        device_key=PublicKey.from_cose(cose_key),
+        device_key=device_key,
         signed=signed,
         valid=valid,
         # 5. A status that cannot be read is not "no status" (Token Status List, 6.3).
         status=_read_status(mso["status"]) if "status" in mso else None,
     )
+
+
+def _read_device_key(info: Cbor) -> PublicKey:
+    key: Cbor = members(info, required=frozenset({"deviceKey"}), optional=None)["deviceKey"]
+    # `true` and 1.0 equal the integer 1 in Python, not in COSE.
+    if isinstance(key, dict) and any(type(part) in (bool, float) for pair in key.items() for part in pair):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        raise KeyMalformed("mdoc deviceKey has a member of the wrong type")
+    return PublicKey.from_cose(key)  # pyright: ignore[reportUnknownArgumentType]
 
 
 _STATUS: Final = frozenset({"status_list"})
