@@ -213,6 +213,12 @@ def allow_scripts() -> None:
     g.scripts = True
 
 
+def allow_form_redirect(url: str) -> None:
+    """Let this page's form end at another origin: browsers hold ``form-action`` against redirects too."""
+    parts = urlsplit(url)
+    g.form_target = f"{parts.scheme}://{parts.netloc}"
+
+
 def _static(filename: str) -> Response:
     from importlib.resources import files
 
@@ -283,6 +289,8 @@ def _check_form() -> None:
 def _headers(response: Response) -> Response:
     settings, _, cookie = current_app.extensions["bauhinia"]
     policy = {**_POLICY, **(_SCRIPTS if g.get("scripts") else {})}
+    if target := g.get("form_target"):
+        policy["form-action"] = f"'self' {target}"
     headers = response.headers
     headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
     headers["X-Content-Type-Options"] = "nosniff"

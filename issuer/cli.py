@@ -1,0 +1,440 @@
+"""``bauhinia issuer …``: make an issuer, enrol people, offer, revoke, publish, serve."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from credentials import calendar
+from credentials.errors import BauhiniaError, ConfigurationInvalid, FileUnreadable, TypeMismatch
+from credentials.hkid import parse
+from openid4vc import vci
+from web.console import CommandGroup, answer, example, json_option, progress
+from web.keyfiles import read_file, replace_file, write_private_file
+
+from .app import (
+    IssuerSettings,
+    Place,
+    create_app,
+    load_signers,
+    load_status_signer,
+    open_issuer,
+    read_settings,
+    system_clock,
+    write_settings,
+)
+from .keyring import create_keyring, load_keyring
+from .office import Enrolled, Issuer
+from .pages import DEMO_PEOPLE, demo_identity
+from .person import Identity
+from .population import population
+from .publishing import publication, put
+from .register import SqliteRegister
+from .register_file import Report, check_file, import_file
+from .store import Store, open_store
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+DEFAULT_PORT: Final = 8701
+PURGE_SECONDS: Final = 60
+
+_data = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The issuer's directory.",
+)
+
+
+@click.group(cls=CommandGroup)
+def issuer() -> None:
+    """The issuer: a register of residents to credentials in their wallets."""
+
+
+# --- init, register
+
+
+@issuer.command(
+    epilog=example(
+        "bauhinia issuer init --data ./issuer --trust ./trust --base-url https://localhost:8701",
+        "bauhinia issuer init --data ./issuer --trust ./trust --base-url https://localhost:8701 "
+        "--register residents.csv --dry-run",
+    )
+)
+@_data
+@click.option(
+    "--trust",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Where the trust authority left this issuer's keys and the trust list.",
+)
+@click.option("--base-url", required=True, help="The issuer's public origin, and its identifier.")
+@click.option(
+    "--residents", type=click.IntRange(3), default=1000, show_default=True, help="Synthetic people."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the synthetic people.")
+@click.option(
+    "--register",
+    "csv",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Import this CSV file instead of making people up.",
+)
+@click.option("--dry-run", is_flag=True, help="With --register: list every bad row, make nothing.")
+@click.option("--production", is_flag=True, help="Refuse development keys, http, and enrolment by web page.")
+@click.option("--redirect-uri", multiple=True, help="A wallet's own redirect URI (loopback ones are known).")
+@click.option("--require-dpop-nonce", is_flag=True, help="Ask every token request for a DPoP nonce.")
+@json_option
+def init(
+    data: Path,
+    trust: Path,
+    base_url: str,
+    residents: int,
+    seed: int,
+    csv: Path | None,
+    dry_run: bool,
+    production: bool,
+    redirect_uri: tuple[str, ...],
+    require_dpop_nonce: bool,
+    as_json: bool,
+) -> None:
+    """Make an issuer: secrets, signing keys, store, register, and a first publication."""
+    place = Place(data)
+    if dry_run:
+        if csv is None:
+            raise click.UsageError("--dry-run goes with --register")
+        _report(_checked_apart(csv), done=False, as_json=as_json)
+        return
+    if place.settings.exists():
+        raise ConfigurationInvalid(f"{data} already holds an issuer", hint="Choose another --data.")
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = IssuerSettings(
+        base_url.rstrip("/"),
+        production=production,
+        require_dpop_nonce=require_dpop_nonce,
+        redirect_uris=redirect_uri,
+    )
+    _copy_signers(trust, place)
+    load_signers(place, production=production)
+    status_signer = load_status_signer(place, production=production)
+    secrets = (
+        load_keyring(place.secrets)
+        if place.secrets.exists()
+        else create_keyring(place.secrets, randomness=os.urandom)
+    )
+    register = SqliteRegister(place.register, key=secrets.register)
+    today = calendar.day_of(system_clock())
+    if csv is not None:
+        people = import_file(csv, register, today=today, synthetic_only=not production).people
+    else:
+        made = population(residents, seed=seed, today=today)
+        people = register.add(progress(made, "Making residents", residents))
+    open_store(place.store)
+    # Last but the publication: where settings stand, the issuer is complete.
+    write_settings(place, settings)
+    opened = open_issuer(place)
+    files = publication(opened, signer=status_signer, trust_list=read_file(place.trust_list))
+    for _ in progress(put(files, place.published), "Publishing", len(files)):
+        pass
+    answer(
+        {"ok": True, "data": str(data), "issuer": settings.base_url, "residents": people},
+        f"Issuer {settings.base_url} in {data}: {people} residents in the register.",
+        f"Next: bauhinia issuer serve --data {data}",
+        as_json=as_json,
+    )
+
+
+def _copy_signers(trust: Path, place: Place) -> None:
+    source = trust / "issuer"
+    files = sorted((*source.glob("*.crt"), *source.glob("*.key")))
+    if not files:
+        raise FileUnreadable(
+            f"there are no issuer keys in {trust}", hint="Make some with `bauhinia trust init`."
+        )
+    for file in files:
+        write = write_private_file if file.suffix == ".key" else replace_file
+        write(place.signers / file.name, read_file(file))
+    replace_file(place.trust_list, read_file(trust / "trust-list.jwt"))
+
+
+def _checked_apart(csv: Path) -> Report:
+    """A dry run before there is an issuer: against an empty register that is thrown away."""
+    empty = SqliteRegister("sqlite://", key=os.urandom(32))
+    return check_file(csv, empty, today=calendar.day_of(system_clock()))
+
+
+@issuer.command(
+    "register", epilog=example("bauhinia issuer register residents.csv --data ./issuer --dry-run")
+)
+@click.argument("csv", type=click.Path(dir_okay=False, path_type=Path))
+@_data
+@click.option("--dry-run", is_flag=True, help="List every bad row, change nothing.")
+@json_option
+def register_(csv: Path, data: Path, dry_run: bool, as_json: bool) -> None:
+    """Import residents from a CSV file: all of it, or nothing where one row is wrong."""
+    place = Place(data)
+    production = read_settings(place).production
+    register = SqliteRegister(place.register, key=load_keyring(place.secrets).register)
+    today = calendar.day_of(system_clock())
+    if dry_run:
+        report = check_file(csv, register, today=today, synthetic_only=not production)
+    else:
+        report = import_file(csv, register, today=today, synthetic_only=not production)
+    _report(report, done=not dry_run, as_json=as_json)
+
+
+def _report(report: Report, *, done: bool, as_json: bool) -> None:
+    bad = [{"row": cell.row, "column": cell.column, "reason": cell.reason} for cell in report.bad]
+    answer(
+        {"ok": not bad, "imported": done, "rows": report.rows, "people": report.people, "bad": bad},
+        *(f"row {cell.row}  {cell.column or '(whole row)'}: {cell.reason}" for cell in report.bad),
+        f"{report.rows} rows, {report.people} good, {len(bad)} wrong cells. "
+        + ("Imported." if done else "Dry run: nothing was changed."),
+        as_json=as_json,
+    )
+    if bad:
+        raise click.exceptions.Exit(1)
+
+
+# --- enrol, offer, revoke
+
+
+@issuer.command(
+    epilog=example(
+        "bauhinia issuer enrol --data ./issuer --person demo-minor --guardian",
+        "bauhinia issuer enrol --data ./issuer --hkid - < number.txt",
+    )
+)
+@_data
+@click.option("--hkid", help="Identity card number as printed; - reads it from standard input.")
+@click.option("--person", type=click.Choice(DEMO_PEOPLE), help="One of the synthetic people with a part.")
+@click.option("--reference", help="The register's reference.")
+@click.option("--guardian", is_flag=True, help="A parent or guardian is here and consents (11 to 17 years).")
+@json_option
+def enrol(
+    data: Path, hkid: str | None, person: str | None, reference: str | None, guardian: bool, as_json: bool
+) -> None:
+    """Enrol a resident of the register; prints the two codes for signing in, once."""
+    if sum(given is not None for given in (hkid, person, reference)) != 1:
+        raise click.UsageError("give one of --hkid, --person, --reference")
+    with _opened(data) as opened:
+        if hkid is not None:
+            identity: Identity = parse(sys.stdin.readline().strip() if hkid == "-" else hkid)
+        elif person is not None:
+            identity = demo_identity(opened, person)
+        else:
+            identity = opened.register.read(reference or "").identity
+        enrolled: Enrolled = opened.enrol(identity, consent=guardian)
+    answer(
+        {
+            "ok": True,
+            "enrolment": enrolled.id,
+            "sign_in_code": enrolled.sign_in_code,
+            "passcode": enrolled.passcode,
+        },
+        f"Enrolled: {enrolled.id}",
+        f"Sign-in code {enrolled.sign_in_code}, passcode {enrolled.passcode}: shown once, for the resident.",
+        as_json=as_json,
+    )
+
+
+@issuer.command(
+    epilog=example(
+        "bauhinia issuer offer --data ./issuer --enrolment ID --types age/1,residency/1 --json",
+        "bauhinia issuer offer --data ./issuer --enrolment=ID --format mso_mdoc",
+    )
+)
+@_data
+@click.option("--enrolment", required=True, help="As `enrol` printed it.")
+@click.option("--types", help="Type names with commas; by default all that this person may have.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("dc+sd-jwt", "mso_mdoc", "both")),
+    default="both",
+    show_default=True,
+)
+@click.option(
+    "--grant",
+    type=click.Choice(("pre-authorized", "authorization-code")),
+    default="pre-authorized",
+    show_default=True,
+    help="A code with this offer, or signing in at the issuer's page.",
+)
+@click.option("--by-value", is_flag=True, help="Put the whole offer into the link.")
+@json_option
+def offer(
+    data: Path, enrolment: str, types: str | None, format_: str, grant: Any, by_value: bool, as_json: bool
+) -> None:
+    """Offer credentials to an enrolled resident: a link for the wallet, and a code that goes another way."""
+    with _opened(data) as opened:
+        wanted = (
+            opened.issuable(opened.store.enrolment(enrolment))
+            if types is None
+            else [_type(opened, name.strip()) for name in types.split(",")]
+        )
+        formats = ("dc+sd-jwt", "mso_mdoc") if format_ == "both" else (format_,)
+        ids = [vci.configuration_id(type, format) for type in wanted for format in formats]
+        made = opened.offer(enrolment, ids, grant_type=grant)
+    link = made.by_value if by_value else made.uri
+    answer(
+        {
+            "ok": True,
+            "offer_uri": link,
+            "tx_code": made.tx_code,
+            "configurations": ids,
+            "expires": made.expires,
+        },
+        link,
+        f"Transaction code: {made.tx_code}"
+        if made.tx_code
+        else "The resident signs in at the issuer's page.",
+        "Good for ten minutes.",
+        as_json=as_json,
+    )
+
+
+def _type(opened: Issuer, name: str) -> Any:
+    if name not in opened.catalogue.types:
+        raise TypeMismatch(
+            "the catalogue has no such type", hint=f"One of {', '.join(opened.catalogue.types)}."
+        )
+    return opened.catalogue.types[name]
+
+
+@issuer.command(
+    epilog=example(
+        "bauhinia issuer revoke --data ./issuer --enrolment ID --type residency/1",
+        "bauhinia issuer revoke --data ./issuer --enrolment ID --all",
+    )
+)
+@_data
+@click.option("--enrolment", required=True, help="As `enrol` printed it.")
+@click.option("--type", "types", multiple=True, help="Revoke what was issued of this type; may be repeated.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Lost phone: revoke everything and end the enrolment."
+)
+@json_option
+def revoke(data: Path, enrolment: str, types: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """Mark issued copies as revoked. It takes effect with the next `publish`; age/1 expires by itself."""
+    if bool(types) == everything:
+        raise click.UsageError("give --type, or --all")
+    with _opened(data) as opened:
+        chosen = [_type(opened, name) for name in types] or [*opened.catalogue.types.values()]
+        expiring = [type.name for type in chosen if not type.revocable]
+        count = opened.revoke(enrolment, types=None if everything else types, end=everything)
+    answer(
+        {"ok": True, "revoked": count, "expire_by_themselves": expiring, "enrolment_ended": everything},
+        f"{count} copies revoked; verifiers refuse them after `bauhinia issuer publish` and their next sync.",
+        *(f"{name} has no status: its copies expire by themselves." for name in expiring),
+        as_json=as_json,
+    )
+
+
+# --- publish, serve
+
+
+@issuer.command(epilog=example("bauhinia issuer publish --data ./issuer --out ./public"))
+@_data
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Default: what `serve` serves.")
+@click.option(
+    "--trust-list",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A newer trust list, to publish from now on.",
+)
+@json_option
+def publish(data: Path, out: Path | None, trust_list: Path | None, as_json: bool) -> None:
+    """Sign all status lists and put them, with the trust list, where verifiers and mirrors fetch them."""
+    place = Place(data)
+    signer = load_status_signer(place, production=read_settings(place).production)
+    if trust_list is not None:
+        replace_file(place.trust_list, read_file(trust_list))
+    target = out or place.published
+    with _opened(data) as opened:
+        opened.store.purge(now=opened.clock())
+        files = publication(opened, signer=signer, trust_list=read_file(place.trust_list))
+        for _ in progress(put(files, target), "Publishing", len(files)):
+            pass
+    lists = sum(path.endswith(".jwt") for path in files) - 1
+    answer(
+        {"ok": True, "out": str(target), "files": len(files), "lists": lists},
+        f"{lists} status lists in two encodings, and the trust list, in {target}.",
+        as_json=as_json,
+    )
+
+
+@issuer.command(
+    epilog=example(
+        "bauhinia issuer serve --data ./issuer "
+        "--tls-cert ./trust/tls/server.crt --tls-key ./trust/tls/server.key"
+    )
+)
+@_data
+@click.option("--base-url", help="Default: as at `init`.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
+@click.option("--tls-cert", type=click.Path(dir_okay=False, path_type=Path), help="Certificate chain in PEM.")
+@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its key in PEM.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
+def serve(
+    data: Path,
+    base_url: str | None,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    workers: int,
+) -> None:
+    """Serve until stopped: OpenID4VCI for wallets, pages for people, published files for everybody."""
+    from web.serving import serve as run
+
+    place = Place(data)
+    settings = read_settings(place)
+    load_keyring(place.secrets)
+    load_signers(place, production=settings.production)
+
+    def app() -> Flask:
+        _keep_clean(open_store(place.store))
+        return create_app(data, base_url=base_url)
+
+    run(
+        app,
+        name="issuer",
+        url=base_url or settings.base_url,
+        host=host,
+        port=port,
+        certificate=tls_cert,
+        key=tls_key,
+        workers=workers,
+    )
+
+
+def _keep_clean(store: Store) -> None:
+    """Forget what is over once a minute, also while nobody asks for anything."""
+
+    def forever() -> None:
+        while True:
+            try:
+                store.purge(now=system_clock())
+            except BauhiniaError as error:
+                click.echo(f"bauhinia: error: {error}", err=True)
+            time.sleep(PURGE_SECONDS)
+
+    threading.Thread(target=forever, name="purge", daemon=True).start()
+
+
+@contextmanager
+def _opened(data: Path) -> Iterator[Issuer]:
+    opened = open_issuer(Place(data))
+    try:
+        yield opened
+    finally:
+        opened.store.engine.dispose()

@@ -1,0 +1,225 @@
+"""The issuer's tables, twice: as numbered migrations (frozen text) and as SQLAlchemy Core names for queries.
+
+What is *not* here is the point: no claim, no identity number, no public key, no signature, no address. Codes,
+tokens, nonces and keys are kept as hashes; a status index stands beside an enrolment because revoking needs
+it. Times that last longer than a session are whole hours or whole days.
+
+The text runs on SQLite and PostgreSQL alike (``BYTEA`` is PostgreSQL's name for what SQLite stores as BLOB
+whatever the column is called).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        """CREATE TABLE enrolments (
+            id TEXT PRIMARY KEY,
+            rec BYTEA NOT NULL,
+            reference TEXT NOT NULL,
+            state TEXT NOT NULL,
+            consent INTEGER NOT NULL,
+            sign_in BYTEA NOT NULL UNIQUE,
+            passcode BYTEA NOT NULL,
+            failures INTEGER NOT NULL,
+            hour BIGINT NOT NULL
+        )""",
+        # One living enrolment per person; a revoked one stays so that its statuses stay revoked.
+        "CREATE UNIQUE INDEX enrolments_active ON enrolments (rec) WHERE state = 'active'",
+        """CREATE TABLE offers (
+            id TEXT PRIMARY KEY,
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            configurations TEXT NOT NULL,
+            grant_type TEXT NOT NULL,
+            code BYTEA NOT NULL UNIQUE,
+            tx_code BYTEA,
+            failures INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            expires BIGINT NOT NULL
+        )""",
+        "CREATE INDEX offers_expires ON offers (expires)",
+        """CREATE TABLE codes (
+            code BYTEA PRIMARY KEY,
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            configurations TEXT NOT NULL,
+            client_id TEXT NOT NULL,
+            redirect_uri TEXT NOT NULL,
+            challenge TEXT NOT NULL,
+            family TEXT NOT NULL,
+            state TEXT NOT NULL,
+            expires BIGINT NOT NULL
+        )""",
+        "CREATE INDEX codes_expires ON codes (expires)",
+        """CREATE TABLE tokens (
+            token BYTEA PRIMARY KEY,
+            kind TEXT NOT NULL,
+            family TEXT NOT NULL,
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            configurations TEXT NOT NULL,
+            thumbprint BYTEA NOT NULL,
+            expires BIGINT NOT NULL
+        )""",
+        "CREATE INDEX tokens_expires ON tokens (expires)",
+        "CREATE INDEX tokens_enrolment ON tokens (enrolment)",
+        "CREATE TABLE burned_nonces (nonce BYTEA PRIMARY KEY, expires BIGINT NOT NULL)",
+        "CREATE TABLE dpop_proofs (jti BYTEA PRIMARY KEY, expires BIGINT NOT NULL)",
+        "CREATE TABLE used_keys (key_hash BYTEA PRIMARY KEY, expires BIGINT NOT NULL)",
+        """CREATE TABLE copies (
+            type TEXT NOT NULL,
+            window_start BIGINT NOT NULL,
+            idx INTEGER NOT NULL,
+            window_end BIGINT NOT NULL,
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            status INTEGER NOT NULL,
+            PRIMARY KEY (type, window_start, idx)
+        )""",
+        "CREATE INDEX copies_enrolment ON copies (enrolment)",
+        """CREATE TABLE issued (
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            type TEXT NOT NULL,
+            format TEXT NOT NULL,
+            window_start BIGINT NOT NULL,
+            copies INTEGER NOT NULL,
+            PRIMARY KEY (enrolment, type, format, window_start)
+        )""",
+        """CREATE TABLE responses (
+            request BYTEA PRIMARY KEY,
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            sealed BYTEA NOT NULL,
+            expires BIGINT NOT NULL
+        )""",
+        """CREATE TABLE notifications (
+            notification BYTEA PRIMARY KEY,
+            family TEXT NOT NULL,
+            type TEXT NOT NULL,
+            event TEXT,
+            expires BIGINT NOT NULL
+        )""",
+        """CREATE TABLE refusals (
+            hour BIGINT NOT NULL,
+            code TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            PRIMARY KEY (hour, code)
+        )""",
+    ),
+)
+
+_metadata = MetaData()
+
+enrolments = Table(
+    "enrolments",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("rec", LargeBinary),
+    Column("reference", Text),
+    Column("state", Text),
+    Column("consent", Integer),
+    Column("sign_in", LargeBinary),
+    Column("passcode", LargeBinary),
+    Column("failures", Integer),
+    Column("hour", BigInteger),
+)
+offers = Table(
+    "offers",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("enrolment", Text),
+    Column("configurations", Text),
+    Column("grant_type", Text),
+    Column("code", LargeBinary),
+    Column("tx_code", LargeBinary),
+    Column("failures", Integer),
+    Column("state", Text),
+    Column("expires", BigInteger),
+)
+codes = Table(
+    "codes",
+    _metadata,
+    Column("code", LargeBinary, primary_key=True),
+    Column("enrolment", Text),
+    Column("configurations", Text),
+    Column("client_id", Text),
+    Column("redirect_uri", Text),
+    Column("challenge", Text),
+    Column("family", Text),
+    Column("state", Text),
+    Column("expires", BigInteger),
+)
+tokens = Table(
+    "tokens",
+    _metadata,
+    Column("token", LargeBinary, primary_key=True),
+    Column("kind", Text),
+    Column("family", Text),
+    Column("enrolment", Text),
+    Column("configurations", Text),
+    Column("thumbprint", LargeBinary),
+    Column("expires", BigInteger),
+)
+burned_nonces = Table(
+    "burned_nonces",
+    _metadata,
+    Column("nonce", LargeBinary, primary_key=True),
+    Column("expires", BigInteger),
+)
+dpop_proofs = Table(
+    "dpop_proofs",
+    _metadata,
+    Column("jti", LargeBinary, primary_key=True),
+    Column("expires", BigInteger),
+)
+used_keys = Table(
+    "used_keys",
+    _metadata,
+    Column("key_hash", LargeBinary, primary_key=True),
+    Column("expires", BigInteger),
+)
+copies = Table(
+    "copies",
+    _metadata,
+    Column("type", Text, primary_key=True),
+    Column("window_start", BigInteger, primary_key=True),
+    Column("idx", Integer, primary_key=True),
+    Column("window_end", BigInteger),
+    Column("enrolment", Text),
+    Column("status", Integer),
+)
+issued = Table(
+    "issued",
+    _metadata,
+    Column("enrolment", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("format", Text, primary_key=True),
+    Column("window_start", BigInteger, primary_key=True),
+    Column("copies", Integer),
+)
+responses = Table(
+    "responses",
+    _metadata,
+    Column("request", LargeBinary, primary_key=True),
+    Column("enrolment", Text),
+    Column("sealed", LargeBinary),
+    Column("expires", BigInteger),
+)
+notifications = Table(
+    "notifications",
+    _metadata,
+    Column("notification", LargeBinary, primary_key=True),
+    Column("family", Text),
+    Column("type", Text),
+    Column("event", Text),
+    Column("expires", BigInteger),
+)
+refusals = Table(
+    "refusals",
+    _metadata,
+    Column("hour", BigInteger, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("attempts", Integer),
+)
+
+TABLES: Final = tuple(_metadata.tables.values())
+EXPIRING: Final = (offers, codes, tokens, burned_nonces, dpop_proofs, used_keys, responses, notifications)
