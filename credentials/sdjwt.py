@@ -243,7 +243,7 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
     # 7. In force (RFC 9901, 7.1 step 6; RFC 7519, 4.1.4 and 4.1.5), without skew.
     if now >= window.end:
         raise CredentialExpired("the credential has expired")
-    if now < window.start or ("iat" in payload and now + SKEW < _seconds(payload, "iat")):
+    if now < window.start or ("iat" in payload and now + SKEW < _whole(payload["iat"], "iat")):
         raise CredentialNotYetValid("the credential is not in force yet")
     # 8. Every digest once, every disclosure used (7.1 steps 3 to 5).
     tree = _unfold(payload, disclosures)
@@ -308,8 +308,8 @@ def _check_binding(
 
 def _over(members: Mapping[str, Any], now: Seconds) -> bool:
     """Whether a token that limits itself further is over, or not begun (step 5.h; RFC 7519, 4.1.4, 4.1.5)."""
-    return ("exp" in members and now >= _seconds(members, "exp")) or (
-        "nbf" in members and now + SKEW < _seconds(members, "nbf")
+    return ("exp" in members and now >= _whole(members["exp"], "exp")) or (
+        "nbf" in members and now + SKEW < _whole(members["nbf"], "nbf")
     )
 
 
@@ -487,9 +487,12 @@ def _text(payload: Mapping[str, Any], name: str) -> str:
 
 
 def _seconds(payload: Mapping[str, Any], name: str) -> Seconds:
-    value = payload.get(name)
-    if value is None:
+    if payload.get(name) is None:
         raise ClaimMustNotHide(f"the issuer-signed JWT does not state {name}")
+    return _whole(payload[name], name)
+
+
+def _whole(value: object, name: str) -> Seconds:
     if not isinstance(value, int) or isinstance(value, bool):
         raise SdJwtMalformed(f"{name} is not a whole number of seconds")
     return value
