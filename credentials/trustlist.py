@@ -33,10 +33,9 @@ LANGUAGES: Final = frozenset({"en", "zh-Hant"})
 FORMATS: Final = frozenset({"dc+sd-jwt", "mso_mdoc"})
 
 _T = TypeVar("_T")
-_URL: Final = re.compile(
-    r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~\-/]*)?|https?://\[::1\](:[0-9]{1,5})?/?"
-)
-_ORIGIN: Final = re.compile(r"https?://([a-z0-9.\-]+|\[::1\])(:[0-9]{1,5})?")
+_ORIGIN_TEXT: Final = r"https?://(?:[a-z0-9.\-]+|\[::1\])(?::[0-9]{1,5})?"
+_ORIGIN: Final = re.compile(_ORIGIN_TEXT)
+_URL: Final = re.compile(_ORIGIN_TEXT + r"(?:/[A-Za-z0-9._~\-/]*)?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_/\-]{1,100}")
 _MAX_TEXT: Final = 1000
 
