@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from credentials.catalog import CredentialType
 from credentials.encoding import b64u, dump_json
-from credentials.errors import BauhiniaError
+from credentials.errors import BauhiniaError, ChainInvalid
 from credentials.jose import encode_x5c
 from credentials.keys import HolderKey, PublicKey, Signer, software_sign
 from credentials.model import Claims, Disclosed, Session
@@ -54,7 +54,8 @@ class OneSigner:
     def credential_signer(
         self, chain: Sequence[bytes], *, format: str, type: str, now: int, signed_at: int
     ) -> TrustedSigner:
-        assert tuple(chain) == CHAIN
+        if tuple(chain) != CHAIN:
+            raise ChainInvalid
         assert format == "dc+sd-jwt"
         return TrustedSigner(self.issuer, {"en": "Test"}, "HK", self.key, START, END)
 
@@ -175,7 +176,7 @@ def check(token: bytes, *, session: Session = SESSION, now: int = NOW, trust: Tr
     return verify(token, type=VCT, session=session, trust=trust, now=now)
 
 
-def refused(error: type[BauhiniaError], call: Callable[[], object]) -> None:
+def refused(error: type[BauhiniaError], call: Callable[..., object]) -> None:
     """``call`` raises exactly ``error``, and says nothing that a log must not hold."""
     with pytest.raises(BauhiniaError) as caught:
         call()

@@ -29,7 +29,7 @@ from credentials.errors import BauhiniaError, JweMalformed, TooLarge
 from credentials.jose import MAX_HEADER_BYTES, MAX_TOKEN_BYTES, decrypt_jwe, encrypt_jwe, parse_compact
 
 
-def cheaply(error: type[BauhiniaError], call: Callable[[], object], most: int = 1 << 20) -> None:
+def cheaply(error: type[BauhiniaError], call: Callable[..., object], most: int = 1 << 20) -> None:
     """Refused without taking memory in proportion to the input."""
     tracemalloc.start()
     try:
