@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -50,11 +49,6 @@ def form_fields(*, max_bytes: int = 1 << 18) -> dict[str, str]:
 
 
 def bearer(scheme: str = "Bearer") -> str | None:
-    """The credential of the Authorization header, or ``None`` where the header or the scheme is another."""
-    header = request.headers.get("Authorization", "")
-    name, _, value = header.partition(" ")
-    return (
-        value.strip()
-        if hmac.compare_digest(name.lower().encode(), scheme.lower().encode()) and value
-        else None
-    )
+    """The credential of the Authorization header, or ``None`` where there is none of this scheme."""
+    name, _, value = request.headers.get("Authorization", "").partition(" ")
+    return value.strip() or None if name.lower() == scheme.lower() else None
