@@ -148,8 +148,8 @@ def test_k6_made_at_another_time() -> None:
         refused(PresentationStale, lambda iat=iat: check(bind(SHOWN, iat=iat)))
     for iat in (NOW - 300, NOW, NOW + 60):
         assert check(bind(SHOWN, iat=iat))
-    for iat in (None, str(NOW), float(NOW), True, [NOW], {"iat": NOW}):
-        refused(HolderBindingInvalid, lambda iat=iat: check(bind(SHOWN, iat=iat)))
+    for bad in (None, str(NOW), float(NOW), True, [NOW], {"iat": NOW}):
+        refused(HolderBindingInvalid, lambda bad=bad: check(bind(SHOWN, iat=bad)))
     # If it limits itself further, that holds too (RFC 9901, 7.3 step 5.h).
     refused(PresentationStale, lambda: check(bind(SHOWN, exp=NOW)))
     refused(PresentationStale, lambda: check(bind(SHOWN, nbf=NOW + 61)))
@@ -242,7 +242,7 @@ TRANSACTION = replace(SESSION, transaction_data=DATA)
 @pytest.mark.hostile("K11")
 def test_k11_transaction_data() -> None:
     assert check(bind(SHOWN, transaction_data_hashes=HASHES), session=TRANSACTION)
-    alg = {"transaction_data_hashes_alg": "sha-256"}
+    alg: dict[str, Any] = {"transaction_data_hashes_alg": "sha-256"}
     assert check(bind(SHOWN, transaction_data_hashes=HASHES, **alg), session=TRANSACTION)
     wrong: list[dict[str, Any]] = [
         {},

@@ -292,13 +292,15 @@ def test_s10_parts_and_tildes() -> None:
 
 @pytest.mark.hostile("S11")
 def test_s11_recursion() -> None:
-    chain, below = [], []
+    chain: list[str] = []
+    below: list[str] = []
     for _ in range(100):
         made, d = hidden("a", {"_sd": below} if below else CANARY)
         chain.append(made)
         below = [d]
     refused(SdJwtMalformed, lambda: check(presentation(members(_sd=below), *chain)))
-    chain, arrays = [], []
+    chain = []
+    arrays: list[dict[str, str]] = []
     for _ in range(100):
         made, d = hidden(arrays or CANARY)
         chain.append(made)
@@ -365,8 +367,8 @@ def test_s14_other_type() -> None:
             "https://attacker.example/",
         ):
             refused(TypeMismatch, lambda vct=vct: check(presentation(members(vct=vct))))
-        for vct in (5, ["x"], {"a": 1}, False):
-            refused(SdJwtMalformed, lambda vct=vct: check(presentation(members(vct=vct))))
+        for bad in (5, ["x"], {"a": 1}, False):
+            refused(SdJwtMalformed, lambda bad=bad: check(presentation(members(vct=bad))))
         # Type metadata is never fetched, so its hash is nobody's business here.
         assert check(presentation(members(**{"vct#integrity": "sha256-AAAA"}))).type == VCT
     assert events == []

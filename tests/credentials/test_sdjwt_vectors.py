@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -142,7 +142,7 @@ class Tagged(yaml.SafeLoader):
 def _hidden(loader: Tagged, node: yaml.Node) -> Hidden:
     if isinstance(node, yaml.ScalarNode):
         # Resolve "42", "true", "null" as they would be without the tag.
-        tag = loader.resolve(yaml.ScalarNode, node.value, (node.style is None, False))
+        tag = cast(Any, loader).resolve(yaml.ScalarNode, node.value, (node.style is None, False))
         return Hidden(loader.construct_object(yaml.ScalarNode(tag, node.value), deep=True))
     if isinstance(node, yaml.SequenceNode):
         return Hidden(loader.construct_sequence(node, deep=True))
