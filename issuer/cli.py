@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from credentials import calendar
-from credentials.errors import BauhiniaError, ConfigurationInvalid, FileUnreadable, TypeMismatch
+from credentials.errors import BauhiniaError, TypeMismatch
 from credentials.hkid import parse
 from openid4vc import vci
 from web.console import CommandGroup, answer, example, json_option, progress
-from web.keyfiles import read_file, replace_file, write_private_file
+from web.keyfiles import read_file, replace_file
 
 from .app import (
     IssuerSettings,
@@ -29,9 +29,8 @@ from .app import (
     open_issuer,
     read_settings,
     system_clock,
-    write_settings,
 )
-from .keyring import create_keyring, load_keyring
+from .keyring import load_keyring
 from .office import Enrolled, Issuer
 from .pages import DEMO_PEOPLE, demo_identity
 from .person import Identity
@@ -39,6 +38,7 @@ from .population import population
 from .publishing import publication, put
 from .register import SqliteRegister
 from .register_file import Report, check_file, import_file
+from .setup import set_up
 from .store import Store, open_store
 
 if TYPE_CHECKING:
@@ -113,56 +113,28 @@ def init(
             raise click.UsageError("--dry-run goes with --register")
         _report(_checked_apart(csv), done=False, as_json=as_json)
         return
-    if place.settings.exists():
-        raise ConfigurationInvalid(f"{data} already holds an issuer", hint="Choose another --data.")
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = IssuerSettings(
         base_url.rstrip("/"),
         production=production,
         require_dpop_nonce=require_dpop_nonce,
         redirect_uris=redirect_uri,
     )
-    _copy_signers(trust, place)
-    load_signers(place, production=production)
-    status_signer = load_status_signer(place, production=production)
-    secrets = (
-        load_keyring(place.secrets)
-        if place.secrets.exists()
-        else create_keyring(place.secrets, randomness=os.urandom)
-    )
-    register = SqliteRegister(place.register, key=secrets.register)
     today = calendar.day_of(system_clock())
-    if csv is not None:
-        people = import_file(csv, register, today=today, synthetic_only=not production).people
-    else:
+
+    def fill(register: SqliteRegister) -> int:
+        if csv is not None:
+            return import_file(csv, register, today=today, synthetic_only=not production).people
         made = population(residents, seed=seed, today=today)
-        people = register.add(progress(made, "Making residents", residents))
-    open_store(place.store)
-    # Last but the publication: where settings stand, the issuer is complete.
-    write_settings(place, settings)
-    opened = open_issuer(place)
-    files = publication(opened, signer=status_signer, trust_list=read_file(place.trust_list))
-    for _ in progress(put(files, place.published), "Publishing", len(files)):
-        pass
+        return register.add(progress(made, "Making residents", residents))
+
+    people = set_up(place, settings, trust=trust, fill=fill, randomness=os.urandom)
+    _publish(place, place.published)
     answer(
         {"ok": True, "data": str(data), "issuer": settings.base_url, "residents": people},
         f"Issuer {settings.base_url} in {data}: {people} residents in the register.",
         f"Next: bauhinia issuer serve --data {data}",
         as_json=as_json,
     )
-
-
-def _copy_signers(trust: Path, place: Place) -> None:
-    source = trust / "issuer"
-    files = sorted((*source.glob("*.crt"), *source.glob("*.key")))
-    if not files:
-        raise FileUnreadable(
-            f"there are no issuer keys in {trust}", hint="Make some with `bauhinia trust init`."
-        )
-    for file in files:
-        write = write_private_file if file.suffix == ".key" else replace_file
-        write(place.signers / file.name, read_file(file))
-    replace_file(place.trust_list, read_file(trust / "trust-list.jwt"))
 
 
 def _checked_apart(csv: Path) -> Report:
@@ -342,6 +314,14 @@ def revoke(data: Path, enrolment: str, types: tuple[str, ...], everything: bool,
 # --- publish, serve
 
 
+def _publish(place: Place, target: Path) -> list[str]:
+    signer = load_status_signer(place, production=read_settings(place).production)
+    with _opened(place.data) as opened:
+        opened.store.purge(now=opened.clock())
+        files = publication(opened, signer=signer, trust_list=read_file(place.trust_list))
+    return list(progress(put(files, target), "Publishing", len(files)))
+
+
 @issuer.command(epilog=example("bauhinia issuer publish --data ./issuer --out ./public"))
 @_data
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Default: what `serve` serves.")
@@ -354,16 +334,11 @@ def revoke(data: Path, enrolment: str, types: tuple[str, ...], everything: bool,
 def publish(data: Path, out: Path | None, trust_list: Path | None, as_json: bool) -> None:
     """Sign all status lists and put them, with the trust list, where verifiers and mirrors fetch them."""
     place = Place(data)
-    signer = load_status_signer(place, production=read_settings(place).production)
+    target = out or place.published
     if trust_list is not None:
         replace_file(place.trust_list, read_file(trust_list))
-    target = out or place.published
-    with _opened(data) as opened:
-        opened.store.purge(now=opened.clock())
-        files = publication(opened, signer=signer, trust_list=read_file(place.trust_list))
-        for _ in progress(put(files, target), "Publishing", len(files)):
-            pass
-    lists = sum(path.endswith(".jwt") for path in files) - 1
+    files = _publish(place, target)
+    lists = sum(path.endswith(".cwt") for path in files)
     answer(
         {"ok": True, "out": str(target), "files": len(files), "lists": lists},
         f"{lists} status lists in two encodings, and the trust list, in {target}.",

@@ -64,7 +64,7 @@ class Limits:
         return cls(
             token=Buckets(Rate(200, 1000)),
             nonce=Buckets(Rate(500, 2000)),
-            per_token=Buckets(Rate(5, 60)),
+            per_token=Buckets(Rate(10, 200)),
             sign_in=Buckets(Rate(10, 100)),
             per_code=Buckets(Rate(0.1, 10)),
         )
