@@ -1,8 +1,8 @@
 """Against pymdoccbor 1.4.0: it reads and verifies what is issued here, and its mdoc is read here.
 
-It verifies the issuer's signature and the digests. It does not look at deviceSigned, validity or docType, and it
-checks a chain by the machine's clock only, so those have no second opinion; nor can the fixed moment of the test
-PKI judge its own mdoc, which says the machine's time in ``signed``.
+It verifies the issuer's signature and the digests. It does not look at deviceSigned, validity or docType,
+and it checks a chain by the machine's clock only, so those have no second opinion; nor can the fixed moment
+of the test PKI judge its own mdoc, which says the machine's time in ``signed``.
 """
 
 from __future__ import annotations
