@@ -337,8 +337,7 @@ def _unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> _Unfold
     # b. Each disclosure by its digest, over the text as it came (4.2.3, 7.1 step 3.a).
     waiting: dict[str, tuple[int, list[Any]]] = {}
     for index, disclosure in enumerate(disclosures):
-        contents = _contents(disclosure)
-        waiting[_digest(disclosure)] = index, contents
+        waiting[_digest(disclosure)] = index, _contents(disclosure)
     if len(waiting) != len(disclosures):
         raise DigestRepeated("a disclosure is there twice")
     # c. From the root down, whatever disclosures bring to light included (steps 3.b to 3.e, 4).
