@@ -237,13 +237,12 @@ def decrypt_jwe(
     # 1. Five parts, none of them large; direct key agreement has no encrypted key (RFC 7516, 5.2).
     if len(token) > max_bytes:
         raise TooLarge(f"JWE over {max_bytes} bytes")
-    if token.count(".") != 4:
-        raise JweMalformed("not a JWE in compact form")
-    encoded_header, encrypted_key, iv, ciphertext, tag = token.split(".")
+    parts = token.split(".", 5)
+    if len(parts) != 5 or parts[1]:
+        raise JweMalformed("not a JWE in compact form with direct key agreement")
+    encoded_header, _, iv, ciphertext, tag = parts
     if len(encoded_header) > MAX_HEADER_BYTES:
         raise TooLarge(f"JWE header over {MAX_HEADER_BYTES} bytes")
-    if encrypted_key:
-        raise JweMalformed("JWE has an encrypted key")
     try:
         header = load_json_object(unb64u(encoded_header))
         # 2. Exact base64url, an IV of 96 bits, a tag of 128 (RFC 7518, 5.3).

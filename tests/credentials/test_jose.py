@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from hypothesis import given
 from hypothesis import strategies as st
 from jwcrypto.jwe import JWE
@@ -219,6 +223,29 @@ def test_jwe_parts_that_are_not_exact() -> None:
         (header, iv, ciphertext, tag),
     ):
         refused(JweMalformed, lambda parts=parts: decrypt_jwe(".".join(parts), private_key=HOLDER_KEY))
+
+
+def test_jwe_with_another_initialization_vector() -> None:
+    """Made by hand with 128 bits, which AES-GCM itself would take."""
+
+    def made(iv: bytes) -> str:
+        ephemeral = private_key(9)
+        epk = PublicKey.of(ephemeral.public_key()).jwk()
+        header = b64u(dump_json({"alg": "ECDH-ES", "enc": "A128GCM", "epk": epk}))
+        shared = ephemeral.exchange(ec.ECDH(), HOLDER.public.key)
+        sizes = [
+            len(b"A128GCM").to_bytes(4, "big") + b"A128GCM",
+            bytes(4),
+            bytes(4),
+            (128).to_bytes(4, "big"),
+        ]
+        key = ConcatKDFHash(hashes.SHA256(), 16, b"".join(sizes)).derive(shared)
+        sealed = AESGCM(key).encrypt(iv, b"secret", header.encode())
+        return f"{header}..{b64u(iv)}.{b64u(sealed[:-16])}.{b64u(sealed[-16:])}"
+
+    assert decrypt_jwe(made(bytes(12)), private_key=HOLDER_KEY) == b"secret"
+    for size in (8, 13, 16):
+        refused(JweMalformed, lambda size=size: decrypt_jwe(made(bytes(size)), private_key=HOLDER_KEY))
 
 
 def test_jwe_every_bit_counts() -> None:
