@@ -185,11 +185,11 @@ def _select(tree: _Unfolding, disclosures: Sequence[bytes], show: Collection[Cla
         if not places:
             raise NoMatchingCredential("the credential has no such claim")
         wanted.update(places)
-    return [
-        disclosure
-        for disclosure, place in zip(disclosures, tree.places, strict=True)
-        if any(place[: len(goal)] == goal[: len(place)] for goal in wanted)
-    ]
+
+    def leads(place: Place) -> bool:
+        return any(place[: len(goal)] == goal[: len(place)] for goal in wanted)
+
+    return [disclosure for index, disclosure in enumerate(disclosures) if leads(tree.places[index])]
 
 
 def _resolve(value: Any, path: ClaimPath) -> Iterator[Place]:
@@ -326,7 +326,7 @@ class _Unfolding:
     """``places[i]`` is where disclosure ``i`` stands in ``claims``."""
 
     claims: dict[str, Any]
-    places: list[Place]
+    places: dict[int, Place]
     short_salt: bool
 
 
@@ -343,12 +343,11 @@ def _unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> _Unfold
     # c. From the root down, whatever disclosures bring to light included (steps 3.b to 3.e, 4).
     short_salt = any(len(contents[0]) < SALT_CHARACTERS for _, contents in waiting.values())
     walk = _Walk(waiting)
-    root = {name: value for name, value in payload.items() if name != "_sd_alg"}
-    claims = walk.read_object(root, ())
+    claims = walk.read_object(payload, ())
     # d. No disclosure that nothing refers to (step 5).
     if waiting:
         raise DigestMismatch("a disclosure is not in the credential")
-    return _Unfolding(claims, [walk.places[index] for index in range(len(disclosures))], short_salt)
+    return _Unfolding(claims, walk.places, short_salt)
 
 
 class _Walk:
@@ -371,12 +370,12 @@ class _Walk:
             raise SdJwtMalformed(f"claims nest deeper than {MAX_NESTING}")
         if "..." in node:
             raise SdJwtMalformed("a digest of an array element stands outside an array")
-        if "_sd_alg" in node:
+        if place and "_sd_alg" in node:
             raise DigestAlgorithmRefused("_sd_alg stands below the top level")
         claims: dict[str, Any] = {
             name: self.read(value, (*place, name)) if isinstance(value, (dict, list)) else value
             for name, value in node.items()
-            if name != "_sd"
+            if name not in _RESERVED
         }
         if "_sd" not in node:
             return claims
