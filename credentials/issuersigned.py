@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 import cbor2
 
+from .calendar import PartialDate
 from .encoding import Cbor, dump_cbor
-from .errors import MdocMalformed, MintRefused
-from .mso import FULL_DATE, MIN_RANDOM, Item, head, members, read_full_date, read_item, tag24
+from .errors import DateMalformed, MdocMalformed, MintRefused
+from .mso import FULL_DATE, MIN_RANDOM, Item, head, members, read_item, tag24
 
 if TYPE_CHECKING:
     from .catalog import ClaimType, CredentialType
@@ -116,8 +117,10 @@ def element(claim: ClaimType, value: object) -> bytes:
                 ):
                     return written
         case "date", str():
-            with suppress(MdocMalformed):
-                return _FULL_DATE_HEAD + dump_cbor(read_full_date(value))
+            with suppress(DateMalformed):
+                # Less than a whole day is no full-date (RFC 8943), so it goes as plain text: YYYY or YYYY-MM.
+                known = PartialDate.parse(value)
+                return (_FULL_DATE_HEAD if known.precision == "day" else b"") + _text(value)
         case "strings", tuple():
             entries = cast("tuple[object, ...]", value)
             if all(isinstance(entry, str) and (not allowed or entry in allowed) for entry in entries):
