@@ -31,7 +31,7 @@ from .routes import add_routes
 from .store import MAX_PENDING, Store
 
 CONFIG: Final = "verifier.json"
-SECRET: Final = "cookie.key"
+COOKIE_KEY: Final = "cookie.key"
 ROOT: Final = "trust-root.jwk"
 ACCESS: Final = ("access.crt", "access.key")
 TLS: Final = ("tls/server.crt", "tls/server.key")
@@ -109,7 +109,7 @@ def create_app(
     offline.install()
     config = load_config(data, base_url=base_url)
     settings = Settings(
-        base_url=config.base_url, secret=read_private_file(data / SECRET), production=config.production
+        base_url=config.base_url, secret=read_private_file(data / COOKIE_KEY), production=config.production
     )
     app = create_service(__name__, settings=settings, texts=load_texts())
     desk = open_desk(config, config.store(max_pending=max_pending), now=now, randomness=randomness)
