@@ -1,0 +1,235 @@
+"""The wallet's pages: a phone-sized view for the browser of this machine. No rules here.
+
+Unlocking is a passphrase typed into the page; the open vault stays in this process's memory, for one browser,
+until it is locked or left alone for ten minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from credentials.calendar import HONG_KONG
+from credentials.errors import BauhiniaError, HolderRefused, NotFound, TypeMismatch, VaultLocked
+from openid4vc.dcql import select
+from openid4vc.vci import AuthorizationCodeOffer, Offer, PreAuthorizedOffer
+from web.qr import read_image
+from web.service import Settings, create_service
+from web.texts import load_texts
+
+from .desk import Desk, Result
+from .exchange import accept, begin_sign_in, finish_sign_in, open_offer, sync
+from .holding import Holding, warnings
+from .opening import open_wallet
+from .presenting import Question, answer, decline, look
+from .wallet import Wallet
+
+_TOKEN = "unlocked"  # noqa: S105 - the name of a cookie's member
+
+
+def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Wallet] | None = None) -> Flask:
+    """The application for the wallet in ``data``; ``opening`` replaces how it is opened (tests)."""
+    app = create_service(__name__, settings=settings, texts=load_texts())
+    desk = Desk(opening or (lambda passphrase: open_wallet(data, passphrase)), data)
+    app.jinja_env.filters["day"] = _day
+    app.extensions["desk"] = desk
+
+    def mine() -> Wallet:
+        return desk.wallet(str(session.get(_TOKEN, "")))
+
+    @app.errorhandler(VaultLocked)
+    def locked(_: VaultLocked) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        return redirect(url_for("unlock"), 303)
+
+    # --- Lock
+
+    @app.get("/unlock")
+    def unlock() -> ResponseReturnValue:
+        return render_template("unlock.html", refusal=None)
+
+    @app.post("/unlock")
+    def unlock_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        try:
+            token = desk.unlock(request.form.get("passphrase", "")[:1024])
+        except BauhiniaError as error:
+            return render_template("unlock.html", refusal=error), 403
+        session[_TOKEN] = token
+        return redirect(url_for("front"), 303)
+
+    @app.post("/lock")
+    def lock() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        mine()
+        desk.lock()
+        session.pop(_TOKEN, None)
+        return redirect(url_for("unlock"), 303)
+
+    # --- Cards
+
+    @app.get("/")
+    def front() -> ResponseReturnValue:
+        wallet = mine()
+        held, now = wallet.holdings(), wallet.now()
+        return render_template(
+            "wallet.html",
+            cards=[_card(wallet, h.batch.configuration, held) for h in _newest(held)],
+            low={w.configuration: w for w in warnings(held, now=now)},
+            link=request.args.get("link", ""),
+            refusal=None,
+        )
+
+    @app.get("/card/<configuration>")
+    def card(configuration: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        held = wallet.holdings()
+        if not any(h.batch.configuration == configuration for h in held):
+            raise NotFound("the wallet holds no such credential")
+        return render_template("card.html", card=_card(wallet, configuration, held))
+
+    @app.post("/sync")
+    def sync_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        done = sync(wallet)
+        return redirect(url_for("result", id=desk.put(Result(received=done.received))), 303)
+
+    @app.get("/log")
+    def log() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        return render_template("log.html", entries=mine().log())
+
+    # --- What comes in: a link pasted, or a picture of a QR code
+
+    @app.post("/open")
+    def open_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        picture = request.files.get("picture")
+        text = read_image(picture.read()) if picture and picture.filename else request.form.get("link", "")
+        if text.strip().startswith(("openid4vp:", "haip-vp:")):
+            try:
+                asked = look(wallet, text)
+            except HolderRefused as error:
+                return render_template("refused.html", error=error), 403
+            return redirect(url_for("question", id=desk.put(asked)), 303)
+        return redirect(url_for("offer", id=desk.put(open_offer(wallet, text))), 303)
+
+    @app.get("/offer/<id>")
+    def offer(id: str) -> ResponseReturnValue:
+        wallet = mine()
+        found: Offer = desk.get(id, Offer)
+        return _offer_page(wallet, id, found, None)
+
+    @app.post("/offer/<id>")
+    def accept_(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        found: Offer = desk.get(id, Offer)
+        try:
+            received = accept(wallet, found, tx_code=request.form.get("tx_code", "").strip() or None)
+        except BauhiniaError as error:
+            return _offer_page(wallet, id, found, error), error.http
+        desk.take(id, Offer)
+        return redirect(url_for("result", id=desk.put(Result(received=received))), 303)
+
+    @app.post("/offer/<id>/sign-in")
+    def sign_in(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        found: Offer = desk.take(id, Offer)
+        url = begin_sign_in(wallet, found, redirect_uri=f"{settings.base_url}/signed-in")
+        # A link to click, not a redirect: where the browser goes is the holder's to see.
+        return render_template("sign_in.html", url=url, issuer=wallet.issuer_name(found.issuer))
+
+    @app.get("/signed-in")
+    def signed_in() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        received = finish_sign_in(wallet, request.args.to_dict())
+        return redirect(url_for("result", id=desk.put(Result(received=received))), 303)
+
+    # --- Questions
+
+    @app.get("/question/<id>")
+    def question(id: str) -> ResponseReturnValue:
+        mine()
+        asked: Question = desk.get(id, Question)
+        return render_template("question.html", id=id, consent=asked.consent, origin=_origin(asked))
+
+    @app.post("/question/<id>/yes")
+    def yes(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        asked: Question = desk.take(id, Question)
+        done = Result(outcome=answer(wallet, asked), question=asked)
+        return redirect(url_for("result", id=desk.put(done)), 303)
+
+    @app.post("/question/<id>/no")
+    def no(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        wallet = mine()
+        asked: Question = desk.take(id, Question)
+        done = Result(outcome=decline(wallet, asked), question=asked)
+        return redirect(url_for("result", id=desk.put(done)), 303)
+
+    @app.get("/result/<id>")
+    def result(id: str) -> ResponseReturnValue:
+        wallet = mine()
+        done: Result = desk.get(id, Result)
+        return render_template(
+            "result.html",
+            result=done,
+            labels={item.configuration: _title(wallet, item.configuration) for item in done.received},
+        )
+
+    return app
+
+
+def _offer_page(wallet: Wallet, id: str, offer: Offer, refusal: BauhiniaError | None) -> str:
+    pre, code = offer.pre_authorized, offer.authorization_code
+    return render_template(
+        "offer.html",
+        id=id,
+        issuer=wallet.issuer_name(offer.issuer),
+        names=[_title(wallet, name) for name in offer.configuration_ids],
+        tx_code=pre.tx_code if isinstance(pre, PreAuthorizedOffer) else None,
+        pre_authorized=pre is not None,
+        sign_in=isinstance(code, AuthorizationCodeOffer) or pre is None,
+        refusal=refusal,
+    )
+
+
+def _title(wallet: Wallet, configuration: str) -> dict[str, Any]:
+    slug, _, suffix = configuration.rpartition(".")
+    form = {"sd-jwt": "SD-JWT VC", "mdoc": "ISO mdoc"}.get(suffix, suffix)
+    try:
+        return {"label": wallet.catalogue.by_slug(slug).label, "format": form}
+    except TypeMismatch:
+        return {"label": {"en": configuration, "zh-Hant": configuration}, "format": ""}
+
+
+def _newest(held: Sequence[Holding]) -> list[Holding]:
+    return list({h.batch.configuration: h for h in held}.values())
+
+
+def _card(wallet: Wallet, configuration: str, held: Sequence[Holding]) -> dict[str, Any]:
+    mine = [h for h in held if h.batch.configuration == configuration]
+    batch = mine[-1].batch
+    type = wallet.catalogue.by_identifier(batch.type)
+    facts: list[tuple[Mapping[str, str], object]] = []
+    for claim in type.claims:
+        facts += [
+            (claim.label, value) for _, value in select(batch.claims, type.path(batch.format, claim.name))
+        ]
+    return {
+        **_title(wallet, configuration),
+        "id": configuration,
+        "issuer": wallet.issuer_name(batch.issuer),
+        "copies": sum(h.unspent for h in mine if h.batch.window.end > wallet.now()),
+        "ends": batch.window.end,
+        "facts": facts,
+    }
+
+
+def _origin(asked: Question) -> str:
+    return asked.request.response_uri.split("/", 3)[2]
+
+
+def _day(moment: int) -> str:
+    return datetime.fromtimestamp(moment, HONG_KONG).strftime("%Y-%m-%d %H:%M")
