@@ -162,12 +162,40 @@ _ITEM: Final = frozenset({"digestID", "random", "elementIdentifier", "elementVal
 def read_item(value: Cbor) -> Item:
     """Read one ``#6.24(bstr .cbor IssuerSignedItem)``; its digest is not checked here."""
     data = embedded(value)
+    if (plain := _read_plain_item(data)) is not None:
+        return plain
     found = members(load_cbor(data), required=_ITEM)
     random = found["random"]
     if type(random) is not bytes or len(random) < MIN_RANDOM:
         raise MdocMalformed(f"mdoc item has a random of fewer than {MIN_RANDOM} bytes")
     digest_id = _digest_id(found["digestID"])
     return Item(digest_id, text(found["elementIdentifier"]), found["elementValue"], tag24(data))
+
+
+_TRUE_OR_FALSE: Final = {b"lelementValue\xf5": True, b"lelementValue\xf4": False}
+
+
+def _read_plain_item(data: bytes) -> Item | None:
+    """The item that nearly all are, read in a third of the time: members in ISO's order, yes or no.
+
+    Takes only what :func:`read_item` would read to the same item; ``None`` for anything else.
+    """
+    # a4 "digestID" uint8, "random" bytes (32), "elementIdentifier" text (up to 23), "elementValue" bool
+    at = 11 if data[10:11] < b"\x18" else 12
+    name = at + 60
+    end = name + data[name - 1] - 0x60 if len(data) > name else 0
+    answer = _TRUE_OR_FALSE.get(data[end:])
+    if (
+        answer is None
+        or not name < end < name + 24
+        or data[:10] != b"\xa4hdigestID"
+        or data[at : at + 9] != b"frandom\x58\x20"
+        or data[at + 41 : name - 1] != b"qelementIdentifier"
+        or (at == 12 and (data[10] != 24 or data[11] < 24))
+        or not (element := data[name:end]).isascii()
+    ):
+        return None
+    return Item(data[at - 1], element.decode("ascii"), answer, tag24(data))
 
 
 def _digest_id(value: Cbor) -> int:
@@ -201,7 +229,8 @@ def read_mso(payload: bytes) -> Mso:
             raise MdocMalformed("mdoc valueDigests has an entry that is not a map of digests")
         entries: dict[Any, Cbor] = by_id  # pyright: ignore[reportUnknownVariableType]
         for digest_id, digest in entries.items():
-            _digest_id(digest_id)
+            if type(digest_id) is not int or not 0 <= digest_id <= _MAX_DIGEST_ID:
+                raise MdocMalformed("mdoc digestID is not an unsigned integer below 2^31")
             if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
                 raise MdocMalformed("mdoc digest is not 32 bytes")
         digests[namespace] = entries
