@@ -186,6 +186,7 @@ def create_app(
         settings=Settings(issuer.url, issuer.secrets.web, production=settings.production),
         texts=load_texts(),
     )
+    app.extensions["issuer"] = issuer
     bounds = limits or Limits.default()
     app.register_blueprint(
         protocol(issuer, published=place.published, name=settings.name, limits=bounds),

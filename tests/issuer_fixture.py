@@ -27,8 +27,8 @@ from credentials.encoding import b64u
 from credentials.formats import FORMATS
 from credentials.keys import HolderKey, PublicKey, software_sign
 from credentials.model import EVERYTHING, Disclosed, Session
-from issuer.app import IssuerSettings, Place, create_app, open_issuer
-from issuer.office import Enrolled
+from issuer.app import IssuerSettings, Place, create_app, write_settings
+from issuer.office import Enrolled, Issuer
 from issuer.population import demo_residents, population
 from issuer.register import SqliteRegister
 from issuer.schema import TABLES
@@ -90,8 +90,6 @@ class Desk:
     """One issuer and what a wallet does with it, one step a method."""
 
     def __init__(self, folder: Path, *, settings: IssuerSettings | None = None) -> None:
-        from issuer.app import write_settings
-
         self.place = Place(folder / "issuer")
         shutil.copytree(_template(), self.place.data)
         if settings is not None:
@@ -99,7 +97,7 @@ class Desk:
         self.clock = Clock()
         self.app = create_app(self.place.data, clock=self.clock)
         self.client = self.app.test_client()
-        self.issuer = open_issuer(self.place, clock=self.clock)
+        self.issuer: Issuer = self.app.extensions["issuer"]
         self.store = self.issuer.store
 
     # --- the issuer's side
