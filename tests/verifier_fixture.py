@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 from flask.testing import FlaskClient
-from pki_fixture import ISSUER, NOW, VERIFIER, development_pki, signer, trust
+from pki_fixture import ISSUER, NOW, VERIFIER, development_pki, trust
 from werkzeug.test import TestResponse
 
+from bauhinia.pki import Pki
 from credentials.calendar import window
 from credentials.catalog import load_catalogue
 from credentials.encoding import dump_json
@@ -64,6 +65,7 @@ def issue(
     *,
     index: int | None = None,
     now: int = NOW,
+    pki: Pki | None = None,
 ) -> Copy:
     """A credential as the issuer of the test PKI mints it; ``index`` is its place in the status list."""
     type_ = load_catalogue().types[type_name]
@@ -77,7 +79,7 @@ def issue(
         window=span,
         status=status,
         issuer=ISSUER,
-        signer=signer(format, type_name),
+        signer=(pki or development_pki()).signers[format, type_name].signer,
         randomness=os.urandom,
     )
     return Copy(format, type_name, wire, holder)

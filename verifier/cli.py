@@ -128,7 +128,10 @@ def init(
     help="TLS certificate (PEM); the one in the data directory if left out.",
 )
 @click.option(
-    "--tls-key", "key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TLS private key (PEM)."
+    "--tls-key",
+    "key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TLS private key (PEM).",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes.")
 def serve(

@@ -8,6 +8,7 @@ costs one look at a context variable per audit event.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from typing import Final
 
 from credentials.errors import NetworkForbidden
 
+_start: Final = threading.Thread.start
 _guarded: ContextVar[bool] = ContextVar("guarded", default=False)
 
 FORBIDDEN: Final = (
@@ -28,9 +30,6 @@ FORBIDDEN: Final = (
     "os.fork",
     "pty.spawn",
     "urllib.Request",
-    # A new thread starts with a context of its own, in which nothing is guarded.
-    "_thread.start_new_thread",
-    "_thread.start_joinable_thread",
     # Foreign functions could call connect() behind Python's back.
     "ctypes.",
 )
@@ -41,10 +40,18 @@ def _hook(event: str, _arguments: object) -> None:
         raise NetworkForbidden(f"verifying tried {event}")
 
 
+def _start_thread(self: threading.Thread) -> None:
+    # A new thread has a context of its own, in which nothing is guarded; not every Python audits its start.
+    if _guarded.get():
+        raise NetworkForbidden("verifying tried to start a thread")
+    _start(self)
+
+
 @cache
 def install() -> None:
     """Install the hook, once in a process."""
     sys.addaudithook(_hook)
+    threading.Thread.start = _start_thread  # type: ignore[method-assign]
 
 
 @contextmanager
