@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import cbor2
@@ -114,7 +115,9 @@ def read_tdate(value: Cbor) -> Seconds:
         raise MdocMalformed("mdoc time does not exist") from None
 
 
+@lru_cache(maxsize=64)
 def write_tdate(seconds: Seconds) -> cbor2.CBORTag:
+    """The same few midnights for everybody, so they are remembered."""
     return cbor2.CBORTag(TDATE, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
