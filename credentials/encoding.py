@@ -81,7 +81,7 @@ def _deeper_than(value: Any, limit: int) -> bool:
         level = [
             child
             for item in level
-            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())  # pyright: ignore[reportUnknownVariableType]
         ]
     return any(isinstance(item, (dict, list)) for item in level)
 
