@@ -17,6 +17,7 @@ from typing import Any, Final
 import click
 
 from credentials.calendar import HONG_KONG
+from credentials.encoding import dump_json
 from credentials.errors import (
     BackupInvalid,
     BauhiniaError,
@@ -38,7 +39,7 @@ from .exchange import Received, accept, begin_sign_in, finish_sign_in, open_offe
 from .holding import warnings
 from .opening import create_wallet, open_wallet, restore_wallet, settings_from, vault_path
 from .presenting import answer as send_answer
-from .presenting import decline, look
+from .presenting import decline, look, prepare
 from .wallet import Wallet, clock
 
 PASSPHRASE: Final = "BAUHINIA_PASSPHRASE"  # noqa: S105 - the name of the setting
@@ -334,8 +335,15 @@ def log_(data: Path, as_json: bool) -> None:
     is_flag=True,
     help="Answer a verifier that is registered for nothing: your own risk.",
 )
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write request and answer to this file instead of sending; `bauhinia verifier verify` reads it.",
+)
 @json_option
-def present(link: str, data: Path, yes: bool, allow_unregistered: bool, as_json: bool) -> None:
+def present(
+    link: str, data: Path, yes: bool, allow_unregistered: bool, out: Path | None, as_json: bool
+) -> None:
     """Answer the request in LINK: shows who asks for what and why, asks, sends.
 
     With --json and without --yes only the question is printed, and nothing is sent.
@@ -357,6 +365,15 @@ def present(link: str, data: Path, yes: bool, allow_unregistered: bool, as_json:
     if not yes and not click.confirm("Send this?", default=False):
         decline(mine, question)
         raise ConsentDeclined("nothing was shown")
+    if out is not None:
+        carried = {
+            "request": question.request_object,
+            "response": prepare(mine, question).fields,
+            "response_uri": question.request.response_uri,
+        }
+        write_private_file(out, dump_json(carried))
+        answer({"outcome": "written", **_asked(consent)}, f"Written to {out}.", as_json=as_json)
+        return
     outcome = send_answer(mine, question)
     answer(
         {"outcome": outcome.event, **_asked(consent), "redirect_uri": outcome.redirect_uri},

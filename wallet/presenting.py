@@ -46,8 +46,9 @@ ATTEMPTS: Final = 2
 @dataclass(frozen=True, slots=True)
 class Question:
     """An opened request and what it would cost. ``consent`` is ``None`` where nothing answers it; the holder
-    may still have the verifier told no."""
+    may still have the verifier told no. ``request_object`` is the signed request as it came."""
 
+    request_object: str
     request: AuthorizationRequest
     consent: Consent | None
 
@@ -100,15 +101,23 @@ def look(wallet: Wallet, link: str, *, allow_unregistered: bool = False) -> Ques
     try:
         plan = plan_answer(request.query, possible)
     except NoMatchingCredential:
-        return Question(request, None)
-    return Question(request, build_consent(request, plan, held, possible, wallet.catalogue))
+        return Question(text, request, None)
+    return Question(text, request, build_consent(request, plan, held, possible, wallet.catalogue))
 
 
-def answer(wallet: Wallet, question: Question) -> Outcome:
-    """The holder said yes: spend the copies, build the presentations, send them.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An answer that is ready to go: the form fields, and its line in the log."""
 
-    A spent copy stays spent whatever happens then. Raises :class:`CopiesExhausted`, :class:`PeerRefused`,
-    :class:`NetworkUnavailable`.
+    fields: dict[str, str]
+    entry: Entry
+    logged: str
+
+
+def prepare(wallet: Wallet, question: Question) -> Prepared:
+    """The holder said yes: spend the copies and build the answer, for :func:`send` or to be carried by hand.
+
+    A spent copy stays spent whatever happens then. Raises :class:`CopiesExhausted`.
     """
     consent, request = question.consent, question.request
     if consent is None:
@@ -138,18 +147,23 @@ def answer(wallet: Wallet, question: Question) -> Outcome:
     )
     with wallet.vault.writing() as rows:
         logged = write_log(rows, entry)
-    body = build_response(presentations, request=request)
+    return Prepared(build_response(presentations, request=request), entry, logged)
+
+
+def answer(wallet: Wallet, question: Question) -> Outcome:
+    """:func:`prepare`, then send it. Raises also :class:`PeerRefused`, :class:`NetworkUnavailable`."""
+    ready = prepare(wallet, question)
     code = "network_unavailable"
     try:
-        redirect = _send(wallet, request, body)
+        redirect = _send(wallet, question.request, ready.fields)
         code = ""
     except PeerRefused as error:
         code = error.code
         raise
     finally:
         with wallet.vault.writing() as rows:
-            rows.put("log", replace(entry, code=code).body(), id=logged)
-    return Outcome("shown", consent.claims, redirect)
+            rows.put("log", replace(ready.entry, code=code).body(), id=ready.logged)
+    return Outcome("shown", ready.entry.claims, redirect)
 
 
 def decline(wallet: Wallet, question: Question, *, by_person: bool = True) -> Outcome:

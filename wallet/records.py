@@ -7,7 +7,7 @@ that another version wrote the vault: :class:`VaultInvalid`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -181,7 +181,17 @@ class Entry:
     code: str = ""
 
     def body(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "when": self.when,
+            "event": self.event,
+            "who": dict(self.who),
+            "party": self.party,
+            "purpose": dict(self.purpose),
+            "types": list(self.types),
+            "formats": list(self.formats),
+            "claims": list(self.claims),
+            "code": self.code,
+        }
 
     @classmethod
     def of(cls, record: Record) -> Entry:
@@ -215,7 +225,13 @@ class Settings:
     loopback_origins: tuple[str, ...]
 
     def body(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "trust_root": dict(self.trust_root),
+            "trust_list": self.trust_list,
+            "newest_sequence": self.newest_sequence,
+            "ca": self.ca,
+            "loopback_origins": list(self.loopback_origins),
+        }
 
     @classmethod
     def of(cls, record: Record) -> Settings:
