@@ -216,7 +216,7 @@ def verify(file: Path, data: Path, as_json: bool) -> int:
     desk = open_desk(config, store)
     outcome, policy = desk.verify_file(read_file(file))
     store.close()
-    body = {
+    body: dict[str, Any] = {
         "policy": policy.name,
         **outcome_json(outcome),
         "receipt": receipt(policy.name, policy.version, outcome, desk.now()),

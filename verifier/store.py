@@ -43,7 +43,7 @@ from credentials.errors import (
 from credentials.model import Seconds
 from web.database import Migration, faults, open_database, write
 
-from .verification import Accepted, Outcome, Refused, Undetermined
+from .verification import Accepted, Learned, Outcome, Refused, Undetermined
 
 MAX_PENDING: Final = 10_000
 """Unanswered requests that are kept; beyond, the oldest make room."""
@@ -259,7 +259,7 @@ class Store:
     ) -> None:
         """Record the outcome, write the receipt, and delete the key the answer was encrypted to."""
         with faults(), write(self._engine) as db:
-            learned = {} if isinstance(outcome, Undetermined) else outcome.learned
+            learned: Learned = {} if isinstance(outcome, Undetermined) else outcome.learned
             keep = bool(learned) and retention > 0
             values: dict[str, Any] = {
                 "answered": now,
@@ -448,7 +448,7 @@ def _state(row: RowMapping) -> State:
 
 
 def _outcome(row: RowMapping) -> Outcome:
-    learned = {} if row["learned"] is None else json.loads(row["learned"])
+    learned: Learned = {} if row["learned"] is None else json.loads(row["learned"])
     formats = tuple((row["formats"] or "").split())
     if row["outcome"] == "accepted":
         return Accepted(learned, formats, row["level"], row["status_issued"], row["over_disclosed"] or 0)

@@ -42,7 +42,7 @@ class CommandGroup(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         extra["standalone_mode"] = False
-        result: object = 0
+        result: Any = 0
         try:
             result = super().main(words, *rest, **extra)
         except BauhiniaError as error:

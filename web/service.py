@@ -37,6 +37,8 @@ from credentials.errors import (
     TooLarge,
     Undetermined,
 )
+from openid4vc.oauth import error_body as error_body
+from openid4vc.uris import parse_url
 
 from . import qr
 from .database import store_fault
@@ -162,8 +164,7 @@ def _pages(app: Flask) -> None:
         "qr": _qr,
         "error_text": error_text,
     }
-    names: dict[str, Any] = app.jinja_env.globals
-    names.update(known)
+    app.jinja_env.globals |= known
     app.context_processor(lambda: {"lang": language(), "other_lang": _other_language()})
 
 
@@ -215,8 +216,7 @@ def allow_scripts() -> None:
 
 def allow_form_redirect(url: str) -> None:
     """Let this page's form end at another origin: browsers hold ``form-action`` against redirects too."""
-    parts = urlsplit(url)
-    g.form_target = f"{parts.scheme}://{parts.netloc}"
+    g.form_target = parse_url(url).origin
 
 
 def _static(filename: str) -> Response:
@@ -317,18 +317,14 @@ def cacheable(response: Response, *, seconds: int) -> Response:
     return response
 
 
-def error_body(error: BauhiniaError) -> dict[str, str]:
-    """What a program is told: the protocol's code, ours, and a sentence in ASCII (RFC 6749, 5.2)."""
-    sentence = str(error) if not isinstance(error, Fault) else "internal fault"
-    shown = "".join(c for c in sentence if " " <= c <= "~" and c not in '"\\')
-    return {"error": error.protocol, "error_description": shown[:200], "code": error.code}
-
-
 def _refusal(error: BauhiniaError) -> ResponseReturnValue:
     if isinstance(error, Fault):
         current_app.logger.error("%s: %s", error.code, error)
     if _is_protocol() or not request.accept_mimetypes.accept_html:
-        return error_body(error), error.http
+        body = error_body(error)
+        if isinstance(error, Fault):
+            body["error_description"] = "internal fault"
+        return body, error.http
     kind = "fault" if isinstance(error, Fault) else "amber" if isinstance(error, Undetermined) else "refused"
     return render_template("error.html", error=error, kind=kind), error.http
 

@@ -13,10 +13,12 @@ from importlib.resources import files
 from typing import Final
 
 from credentials.encoding import load_json_object
-from credentials.errors import BauhiniaError, ConfigurationInvalid, Fault, Undetermined
+from credentials.errors import BauhiniaError, ConfigurationInvalid, Refusal, every_error
 
 LANGUAGES: Final = ("en", "zh-Hant")
 DEFAULT: Final = "en"
+
+_BY_CODE: Final = {leaf.code: leaf for leaf in every_error()}
 
 # Format and control characters that can turn a name around or hide part of it.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -36,16 +38,14 @@ class Texts:
             raise ConfigurationInvalid(f"text {key} is missing, or a value for it") from None
 
     def error(self, error: BauhiniaError | str, lang: str) -> str:
-        """What a person is told about an error, by its code; the branch speaks where the leaf has no text."""
-        code = error if isinstance(error, str) else error.code
-        if f"error.{code}" in self.entries:
-            return self.text(f"error.{code}", lang)
-        branch = "refused"
-        if isinstance(error, Undetermined):
-            branch = "undetermined"
-        elif isinstance(error, Fault):
-            branch = "fault"
-        return self.text(f"error.{branch}", lang)
+        """What a person is told about an error or its code; where a leaf has no text, its branch speaks."""
+        kind = _BY_CODE.get(error, Refusal) if isinstance(error, str) else type(error)
+        key = next(key for cls in kind.__mro__ if (key := _key(cls)) in self.entries)
+        return self.text(key, lang)
+
+
+def _key(cls: type) -> str:
+    return f"error.{cls.code}" if issubclass(cls, BauhiniaError) else ""
 
 
 @cache

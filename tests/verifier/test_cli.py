@@ -145,7 +145,7 @@ def test_verify_tells_refused_and_undetermined_apart(shop_folder: Path, tmp_path
     cases = [
         (
             "liquor18",
-            issue("age/1", {"age_over_18": False}, "mso_mdoc", now=now),
+            issue("age/1", {"age_over_18": False}, "mso_mdoc", now=now, pki=pki),
             "age_over_18",
             1,
             "policy_not_met",
