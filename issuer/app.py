@@ -108,7 +108,13 @@ def read_settings(place: Place) -> IssuerSettings:
         )
     members = load_json_object(read_file(place.settings))
     try:
-        return IssuerSettings(**{**members, "redirect_uris": tuple(members["redirect_uris"])})
+        return IssuerSettings(
+            base_url=members["base_url"],
+            production=members["production"],
+            require_dpop_nonce=members["require_dpop_nonce"],
+            redirect_uris=tuple(members["redirect_uris"]),
+            name=members["name"],
+        )
     except (TypeError, KeyError):
         raise ConfigurationInvalid(f"{place.settings} is damaged") from None
 

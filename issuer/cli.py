@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -407,8 +407,8 @@ def _keep_clean(store: Store) -> None:
 
 
 @contextmanager
-def _opened(data: Path) -> Iterator[Issuer]:
-    opened = open_issuer(Place(data))
+def _opened(data: Path) -> Generator[Issuer, None, None]:
+    opened = open_issuer(Place(data), clock=system_clock)
     try:
         yield opened
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.security import safe_join
 
@@ -21,6 +21,7 @@ from credentials.errors import (
     BauhiniaError,
     DpopInvalid,
     DpopNonceRequired,
+    Fault,
     IssuanceRefused,
     MediaTypeRefused,
     NotFound,
@@ -31,7 +32,7 @@ from credentials.errors import (
 )
 from openid4vc import oauth, vci
 from web.body import form_fields
-from web.service import cacheable, error_body, without_csrf
+from web.service import cacheable, without_csrf
 
 from . import authorization, delivery, nonces
 from .limits import Buckets, Rate
@@ -157,7 +158,7 @@ def protocol(issuer: Issuer, *, published: Path, name: Mapping[str, str], limits
             delivery.notify(issuer, _json_body(), access_token=access_token, proof=proof)
         except RequestInvalid as error:
             # OpenID4VCI 1.0, 11.3 has a code of its own for what RFC 6749 calls invalid_request.
-            return {**error_body(error), "error": "invalid_notification_request"}, 400
+            return {**oauth.error_body(error), "error": "invalid_notification_request"}, 400
         return "", 204
 
     def _authorized(path: str) -> tuple[str, Any]:
@@ -214,7 +215,9 @@ def protocol(issuer: Issuer, *, published: Path, name: Mapping[str, str], limits
     @views.errorhandler(BauhiniaError)
     def refused(error: BauhiniaError) -> ResponseReturnValue:
         count_refusal(issuer, error)
-        answer = Response(dump_json(error_body(error)), _status(error), mimetype="application/json")
+        if isinstance(error, Fault):
+            current_app.logger.error("%s: %s", error.code, error)
+        answer = Response(dump_json(_error_body(error)), _status(error), mimetype="application/json")
         if isinstance(error, DpopNonceRequired):
             answer.headers["DPoP-Nonce"] = nonces.dpop_nonce(
                 issuer.secrets.nonce, now=issuer.clock(), randomness=issuer.randomness
@@ -237,6 +240,11 @@ def _status(error: BauhiniaError) -> int:
     ):
         return 401
     return error.http
+
+
+def _error_body(error: BauhiniaError) -> dict[str, str]:
+    # What is wrong on our side is for the log, not for the wire.
+    return oauth.error_body(error if not isinstance(error, Fault) else type(error)("internal fault"))
 
 
 def count_refusal(issuer: Issuer, error: BauhiniaError) -> None:

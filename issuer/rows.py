@@ -7,7 +7,7 @@ then sees what the other wrote.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from typing import Any, Final, TypeVar, cast
@@ -35,7 +35,7 @@ class _Again(Exception):
 
 
 @contextmanager
-def _again() -> Iterator[None]:
+def _again() -> Generator[None, None, None]:
     try:
         yield
     except IntegrityError:
@@ -100,6 +100,6 @@ class Rows:
         raise StoreUnavailable("the store is too busy")
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Generator[Connection, None, None]:
         with faults(), self.engine.connect() as connection:
             yield connection

@@ -1,0 +1,275 @@
+"""``bauhinia issuer …``: names, answers for machines, exit codes, and what never appears in them."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from issuer_fixture import Clock, write_pki
+from pki_fixture import ISSUER, NOW, trust
+
+from credentials.hkid import of_body
+from issuer.app import Place, create_app
+from issuer.cli import issuer
+from issuer.keyring import load_keyring
+from issuer.register_file import template
+from openid4vc import oauth, vci
+from revocation.token import open_token
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands read the system's clock; here it stands still at the moment of the test PKI."""
+    monkeypatch.setattr("issuer.cli.system_clock", Clock())
+
+
+@pytest.fixture
+def trust_dir(tmp_path: Path) -> Path:
+    return write_pki(tmp_path / "trust")
+
+
+def run(*words: str | Path, typed: str | None = None) -> Result:
+    return CliRunner().invoke(issuer, [str(word) for word in words], input=typed)
+
+
+def read(*words: str | Path, typed: str | None = None) -> dict[str, Any]:
+    result = run(*words, "--json", typed=typed)
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    assert answer["ok"] is True
+    return answer
+
+
+def refused(result: Result, code: str, status: int = 1) -> dict[str, Any]:
+    assert result.exit_code == status, result.output
+    error: dict[str, Any] = json.loads(result.stderr)["error"]
+    assert error["code"] == code
+    return error
+
+
+@pytest.fixture
+def data(tmp_path: Path, trust_dir: Path) -> Path:
+    target = tmp_path / "issuer"
+    made = read("init", "--data", target, "--trust", trust_dir, "--base-url", ISSUER, "--residents", "20")
+    assert made["residents"] == 20
+    return target
+
+
+def test_init_makes_private_files_and_a_first_publication(data: Path) -> None:
+    for name in ("secrets.json", "settings.json", "issuer.sqlite", "register.sqlite"):
+        assert stat.S_IMODE((data / name).stat().st_mode) == 0o600
+    keys = list((data / "signers").glob("*.key"))
+    assert keys
+    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
+    assert (data / "published" / "trust-list.jwt").exists()
+    assert (data / "published" / "status" / "index.json").exists()
+
+
+def test_init_does_not_forget_an_issuer(data: Path, trust_dir: Path) -> None:
+    before = load_keyring(Place(data).secrets)
+    again = run("init", "--data", data, "--trust", trust_dir, "--base-url", ISSUER, "--json")
+    refused(again, "configuration_invalid", 4)
+    assert load_keyring(Place(data).secrets) == before
+
+
+def test_production_refuses_development_keys(tmp_path: Path, trust_dir: Path) -> None:
+    result = run(
+        "init", "--data", tmp_path / "i", "--trust", trust_dir, "--base-url", ISSUER, "--production", "--json"
+    )
+    refused(result, "development_key_refused", 4)
+    assert not (tmp_path / "i" / "settings.json").exists()
+
+
+def test_init_without_keys(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(
+        "init", "--data", tmp_path / "i", "--trust", tmp_path / "empty", "--base-url", ISSUER, "--json"
+    )
+    assert "bauhinia trust init" in refused(result, "file_unreadable", 4)["hint"]
+
+
+def test_the_journey_by_command(data: Path) -> None:
+    """enrol, offer, redeem over HTTP, revoke, publish: each command's answer feeds the next."""
+    enrolled = read("enrol", "--data", data, "--person", "demo-adult")
+    offer = read(
+        "offer", "--data", data, "--enrolment", enrolled["enrolment"], "--types", "age/1,residency/1"
+    )
+    assert offer["configurations"] == [
+        "age-1.sd-jwt", "age-1.mdoc", "residency-1.sd-jwt", "residency-1.mdoc"
+    ]  # fmt: skip
+    link = vci.parse_offer_link(offer["offer_uri"])
+    assert isinstance(link, str)
+    client = create_app(data, clock=Clock()).test_client()
+    parsed = vci.parse_offer(client.get(link.removeprefix(ISSUER), base_url=ISSUER).data)
+    assert parsed.pre_authorized is not None
+    assert len(offer["tx_code"]) == 6
+    revoked = read("revoke", "--data", data, "--enrolment", enrolled["enrolment"], "--type", "age/1")
+    assert (revoked["revoked"], revoked["expire_by_themselves"]) == (0, ["age/1"])
+    ended = read("revoke", "--data", data, "--enrolment", enrolled["enrolment"], "--all")
+    assert ended["enrolment_ended"] is True
+    anew = read("enrol", "--data", data, "--person", "demo-adult")
+    assert anew["enrolment"] != enrolled["enrolment"]
+
+
+def test_publish_signs_lists_that_verify(data: Path, tmp_path: Path) -> None:
+    made = read("publish", "--data", data, "--out", tmp_path / "public")
+    index = json.loads((tmp_path / "public" / "status" / "index.json").read_bytes())
+    assert len(index["lists"]) == made["lists"] > 0
+    for entry in index["lists"][:2]:
+        for encoding in ("jwt", "cwt"):
+            content = (tmp_path / "public" / entry[encoding]).read_bytes()
+            assert open_token(content, encoding=encoding, trust=trust(), now=NOW).uri == entry["uri"]
+
+
+def test_publish_with_a_newer_trust_list(data: Path, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.jwt"
+    newer.write_bytes(b"newer")
+    read("publish", "--data", data, "--trust-list", newer)
+    assert (data / "published" / "trust-list.jwt").read_bytes() == b"newer"
+
+
+def test_offer_by_value_for_signing_in(data: Path) -> None:
+    enrolled = read("enrol", "--data", data, "--person", "demo-exempt")
+    offer = read(
+        "offer", "--data", data, "--enrolment", enrolled["enrolment"], "--types", "age/1",
+        "--format", "mso_mdoc", "--grant", "authorization-code", "--by-value",
+    )  # fmt: skip
+    assert offer["tx_code"] is None
+    parsed = vci.parse_offer_link(offer["offer_uri"])
+    assert isinstance(parsed, vci.Offer)
+    assert parsed.authorization_code is not None
+    assert parsed.configuration_ids == ("age-1.mdoc",)
+
+
+def test_offer_of_everything_the_person_may_have(data: Path) -> None:
+    """A minor is offered age and residency, and no scheme for the old."""
+    minor = read("enrol", "--data", data, "--person", "demo-minor", "--guardian")
+    offer = read("offer", "--data", data, "--enrolment", minor["enrolment"])
+    slugs = {id.split(".")[0] for id in offer["configurations"]}
+    assert {"age-1", "residency-1", "hkid-number-1"} <= slugs
+    assert "eligibility-two-dollar-60-1" not in slugs
+    with_reason = run(
+        "offer", "--data", data, "--enrolment", minor["enrolment"], "--types",
+        "eligibility/two_dollar_60/1", "--json",
+    )  # fmt: skip
+    refused(with_reason, "not_entitled")
+
+
+def test_a_guardian_is_needed(data: Path) -> None:
+    error = refused(
+        run("enrol", "--data", data, "--person", "demo-minor", "--json"), "guardian_consent_missing"
+    )
+    assert "--guardian" in error["hint"]
+    text = run("enrol", "--data", data, "--person", "demo-minor")
+    assert text.stderr.startswith("bauhinia: error: ")
+    assert "\nhint: " in text.stderr
+
+
+@pytest.mark.hostile("V9")
+def test_v9_a_typed_number_is_not_repeated(data: Path) -> None:
+    """By argument or standard input: neither the answer nor the refusal repeats it."""
+    number = of_body("Q000004")
+    typed = f"{number.body}({number.check})"
+    first = run("enrol", "--data", data, "--hkid", "-", "--json", typed=f" {typed}\n")
+    assert first.exit_code == 0, first.output
+    again = run("enrol", "--data", data, "--hkid", typed, "--json")
+    refused(again, "already_enrolled")
+    wrong = run("enrol", "--data", data, "--hkid", f"{number.body}(0)", "--json")
+    refused(wrong, "hkid_check_failed")
+    stranger = of_body("Q999999")
+    unknown = run("enrol", "--data", data, "--hkid", f"{stranger.body}({stranger.check})", "--json")
+    refused(unknown, "person_unknown")
+    for result in (first, again, wrong, unknown):
+        assert number.body not in result.output
+        assert stranger.body not in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("enrol",),
+        ("enrol", "--person", "demo-adult", "--hkid", "-"),
+        ("enrol", "--person", "nobody"),
+        ("revoke", "--enrolment", "x"),
+        ("revoke", "--enrolment", "x", "--all", "--type", "age/1"),
+        ("offer",),
+    ],
+)
+def test_wrong_usage(data: Path, words: tuple[str, ...]) -> None:
+    refused(run(words[0], "--data", data, *words[1:], "--json"), "usage", 2)
+
+
+@pytest.mark.parametrize("command", ["offer", "revoke"])
+def test_unknown_enrolment_and_type(data: Path, command: str) -> None:
+    extra = ("--types", "age/1") if command == "offer" else ("--all",)
+    result = run(command, "--data", data, "--enrolment", "x", *extra, "--json")
+    refused(result, "enrolment_unknown")
+    flag = "--types" if command == "offer" else "--type"
+    result = run(command, "--data", data, "--enrolment", "x", flag, "none/1", "--json")
+    assert "age/1" in refused(result, "type_mismatch")["hint"]
+
+
+def test_no_issuer_there(tmp_path: Path) -> None:
+    error = refused(run("publish", "--data", tmp_path, "--json"), "file_unreadable", 4)
+    assert "issuer init" in error["hint"]
+
+
+# --- Register files
+
+
+def test_a_register_file_checked_and_imported(data: Path, tmp_path: Path, trust_dir: Path) -> None:
+    """A dry run reports every bad row by reason and changes nothing; an import is all or nothing."""
+    good = tmp_path / "good.csv"
+    good.write_text(template(), encoding="utf-8")
+    assert read("register", good, "--data", data, "--dry-run")["imported"] is False
+    assert read("register", good, "--data", data)["people"] == 1
+    bad = tmp_path / "bad.csv"
+    header, row = template().splitlines()[:2]
+    bad.write_text(f"{header}\r\n{row}\r\nA123456(0){row[row.index(',') :]}\r\n", encoding="utf-8")
+    result = run("register", bad, "--data", data, "--dry-run", "--json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["ok"]) == (1, False)
+    assert {"row", "column", "reason"} == set(report["bad"][0])
+    assert "A123456" not in result.output
+    refused(run("register", bad, "--data", data, "--json"), "register_row_invalid")
+    before = run(
+        "init", "--data", tmp_path / "new", "--trust", trust_dir, "--base-url", ISSUER,
+        "--register", bad, "--dry-run",
+    )  # fmt: skip
+    assert before.exit_code == 1
+    assert "nothing was changed" in before.stdout
+    assert not (tmp_path / "new").exists()
+    made = read(
+        "init", "--data", tmp_path / "new", "--trust", trust_dir, "--base-url", ISSUER, "--register", good
+    )
+    assert made["residents"] == 1
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    assert set(issuer.commands) == {"init", "register", "enrol", "offer", "revoke", "publish", "serve"}
+    for name in issuer.commands:
+        result = run(name, "--help")
+        assert result.exit_code == 0
+        assert f"bauhinia issuer {name}" in result.output
+
+
+def test_serving_reads_its_keys_before_the_port_opens(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The factory makes an application in each worker; --base-url replaces what init wrote."""
+    called: dict[str, Any] = {}
+    monkeypatch.setattr("web.serving.serve", lambda factory, **rest: called.update(rest, app=factory()))
+    result = run("serve", "--data", data, "--base-url", "https://localhost:8701", "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert (called["name"], called["url"], called["host"]) == (
+        "issuer",
+        "https://localhost:8701",
+        "127.0.0.1",
+    )
+    client = called["app"].test_client()
+    metadata = client.get("/.well-known/oauth-authorization-server", base_url="https://localhost:8701")
+    assert oauth.parse_authorization_server(metadata.data, issuer="https://localhost:8701")
+    (data / "secrets.json").chmod(0o644)
+    assert run("serve", "--data", data).exit_code == 4
