@@ -161,17 +161,17 @@ def read_certificate(der: bytes) -> Certificate:
 def _check_frame(der: bytes) -> None:
     """The outermost bytes, before the library sees them: it reads more than this profile, with a warning.
 
-    Certificate and TBSCertificate are whole, version 3, a positive serial number of at most 20 bytes, and
-    ECDSA with SHA-256, without parameters, in both places (RFC 5280, 4.1; RFC 5758, 3.2).
+    Version 3, a positive serial number of at most 20 bytes, and ECDSA with SHA-256, without parameters, in
+    both places (RFC 5280, 4.1; RFC 5758, 3.2).
     """
-    start, end = _sequence(der, 0)
+    start, _ = _sequence(der, 0)
     inside, signed_end = _sequence(der, start)
     serial = inside + len(_VERSION_3)
-    if end != len(der) or der[inside:serial] != _VERSION_3:
-        raise CertificateMalformed("not an X.509 version 3 certificate in DER")
+    if der[inside:serial] != _VERSION_3:
+        raise CertificateMalformed("not an X.509 version 3 certificate")
     integer = _SERIAL.match(der, serial)
     algorithm = serial + 2 + (integer[1][0] if integer else 0)
-    if integer is None or not any(der[serial + 2 : algorithm]):
+    if not any(der[serial + 2 : algorithm]):
         raise CertificateMalformed("certificate serial number is not positive, or over 20 bytes")
     if not der.startswith(_ES256, algorithm) or not der.startswith(_ES256, signed_end):
         raise AlgorithmRefused("certificate is not signed with ECDSA and SHA-256")

@@ -128,7 +128,15 @@ def test_claims_that_may_be_missing(encoding: Encoding) -> None:
 )
 def test_claims_that_are_wrong(encoding: Encoding, changes: dict[str, Any]) -> None:
     with pytest.raises(StatusListInvalid):
-        opened(token(encoding, **changes), encoding)
+        parse_token(token(encoding, **changes), encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("bits", [True, 1.0, "1", None])
+def test_bits_is_a_whole_number(encoding: Encoding, bits: Any) -> None:
+    lst = claims(encoding)["status_list"]["lst"]
+    with pytest.raises(StatusListInvalid):
+        parse_token(token(encoding, status_list={"bits": bits, "lst": lst}), encoding=encoding)
 
 
 def test_lst_has_the_type_of_its_encoding() -> None:
