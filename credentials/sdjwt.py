@@ -10,30 +10,21 @@ verifier read every form of RFC 9901: structured, recursive, in arrays, with dec
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from .encoding import b64u, dump_json, load_json, unb64u
+from .disclosures import Place, Unfolding, digest_of, unfold
+from .encoding import b64u, dump_json
 from .errors import (
     AudienceMismatch,
-    Base64Malformed,
-    ClaimCollision,
     ClaimMustNotHide,
-    ClaimNameForbidden,
     ConfigurationInvalid,
     CredentialExpired,
     CredentialNotYetValid,
-    DigestAlgorithmRefused,
-    DigestMismatch,
-    DigestRepeated,
     DisclosureHashMismatch,
-    DisclosureMalformed,
     HolderBindingInvalid,
     HolderBindingMissing,
     IssuerOutOfScope,
-    JsonMalformed,
     MintRefused,
     NoMatchingCredential,
     NonceMismatch,
@@ -54,18 +45,12 @@ if TYPE_CHECKING:
     from .model import ClaimPath, Randomness, Seconds, Session
     from .trust import Trust
 
-Place: TypeAlias = "tuple[str | int, ...]"
-"""Where something stands in the processed claims: member names and array positions from the root."""
-
 FORMAT: Final = "dc+sd-jwt"
 KEY_BINDING: Final = "kb+jwt"
 
 MAX_BYTES: Final = 131_072
 MAX_DISCLOSURES: Final = 256
-MAX_DIGESTS: Final = 2_048
-MAX_NESTING: Final = 16
 SALT_BYTES: Final = 16
-SALT_CHARACTERS: Final = 22  # 128 bits in base64url
 
 SKEW: Final = 60  # seconds a wallet's clock may be ahead
 STALE: Final = 300  # seconds after which a presentation is no longer one for this request
@@ -82,7 +67,6 @@ NEVER_HIDDEN: Final = (
 )
 """Members that must stand in the clear, whole (SD-JWT VC, 2.2.2.2)."""
 
-_RESERVED: Final = frozenset({"_sd", "...", "_sd_alg"})
 _PROTOCOL: Final = frozenset({*NEVER_HIDDEN, "iat", "aud"})
 
 
@@ -118,10 +102,10 @@ def issue(
         if name in claims.values:
             disclosure = b64u(dump_json([b64u(salt), name, claims.values[name]])).encode()
             disclosures.append(disclosure)
-            digests.append(_digest(disclosure))
+            digests.append(digest_of(disclosure))
         else:
             # A decoy is the digest of randomness (RFC 9901, 4.2.5): it cannot be told from a real one.
-            digests.append(_digest(b64u(salt).encode()))
+            digests.append(digest_of(b64u(salt).encode()))
     payload: dict[str, Any] = {
         "iss": issuer,
         "nbf": window.start,
@@ -160,7 +144,7 @@ def present(
     if rest:
         raise SdJwtMalformed("a credential has nothing after its last tilde")
     payload = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES).unverified()
-    tree = _unfold(payload, disclosures)
+    tree = unfold(payload, disclosures)
     if _holder_key(payload).point != holder.public.point:
         raise HolderBindingInvalid("the credential is bound to another key")
     kept = disclosures if isinstance(show, Everything) else _select(tree, disclosures, show)
@@ -169,15 +153,15 @@ def present(
         "iat": now,
         "aud": session.audience,
         "nonce": session.nonce,
-        "sd_hash": _digest(shown),
+        "sd_hash": digest_of(shown),
     }
     if session.transaction_data:
-        binding["transaction_data_hashes"] = [_digest(data.encode()) for data in session.transaction_data]
+        binding["transaction_data_hashes"] = [digest_of(data.encode()) for data in session.transaction_data]
         binding["transaction_data_hashes_alg"] = "sha-256"
     return shown + sign_compact(binding, typ=KEY_BINDING, sign=holder.sign).encode()
 
 
-def _select(tree: _Unfolding, disclosures: Sequence[bytes], show: Collection[ClaimPath]) -> list[bytes]:
+def _select(tree: Unfolding, disclosures: Sequence[bytes], show: Collection[ClaimPath]) -> list[bytes]:
     """The disclosures above, at and below the places that ``show`` points to, in the credential's order."""
     wanted: set[Place] = set()
     for path in show:
@@ -246,7 +230,7 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
     if now < window.start or ("iat" in payload and now + SKEW < _whole(payload["iat"], "iat")):
         raise CredentialNotYetValid("the credential is not in force yet")
     # 8. Every digest once, every disclosure used (7.1 steps 3 to 5).
-    tree = _unfold(payload, disclosures)
+    tree = unfold(payload, disclosures)
     # 9. What the protocol reads stands in the clear, whole (SD-JWT VC, 2.2.2.2).
     for name in NEVER_HIDDEN:
         if name in tree.claims and (name not in payload or tree.claims[name] != payload[name]):
@@ -296,12 +280,12 @@ def _check_binding(
         raise PresentationStale("the presentation was not made now")
     # 5. Over these disclosures: the bytes up to the last tilde, as they came (step 5.g).
     shown = presentation[: presentation.rindex(b"~") + 1]
-    if members.get("sd_hash") != _digest(shown):
+    if members.get("sd_hash") != digest_of(shown):
         raise DisclosureHashMismatch("the key-binding JWT is over other disclosures")
     # 6. Approving the transaction data that was sent, and no other (OpenID4VP 1.0, B.3.3.1).
     hashes = members.get("transaction_data_hashes")
     algorithm = members.get("transaction_data_hashes_alg", "sha-256")
-    expected = [_digest(data.encode()) for data in session.transaction_data] or None
+    expected = [digest_of(data.encode()) for data in session.transaction_data] or None
     if hashes != expected or algorithm != "sha-256":
         raise TransactionDataMismatch("the presentation approves other transaction data")
 
@@ -313,145 +297,7 @@ def _over(members: Mapping[str, Any], now: Seconds) -> bool:
     )
 
 
-# --- RFC 9901, 7.1 steps 3 to 5
-
-
-def process_payload(payload: Mapping[str, Any], disclosures: Sequence[str]) -> dict[str, Any]:
-    """The processed SD-JWT payload: ``payload`` with ``disclosures`` in place (RFC 9901, 7.1 steps 3-5)."""
-    return _unfold(payload, [disclosure.encode() for disclosure in disclosures]).claims
-
-
-@dataclass(frozen=True, slots=True)
-class _Unfolding:
-    """``places[i]`` is where disclosure ``i`` stands in ``claims``."""
-
-    claims: dict[str, Any]
-    places: dict[int, Place]
-    short_salt: bool
-
-
-def _unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> _Unfolding:
-    # a. sha-256, which is also the default (RFC 9901, 4.1.1, 7.1 step 2.d).
-    if payload.get("_sd_alg", "sha-256") != "sha-256":
-        raise DigestAlgorithmRefused("the digest algorithm is not sha-256")
-    # b. Each disclosure by its digest, over the text as it came (4.2.3, 7.1 step 3.a).
-    waiting: dict[str, tuple[int, list[Any]]] = {}
-    for index, disclosure in enumerate(disclosures):
-        waiting[_digest(disclosure)] = index, _contents(disclosure)
-    if len(waiting) != len(disclosures):
-        raise DigestRepeated("a disclosure is there twice")
-    # c. From the root down, whatever disclosures bring to light included (steps 3.b to 3.e, 4).
-    short_salt = any(len(contents[0]) < SALT_CHARACTERS for _, contents in waiting.values())
-    walk = _Walk(waiting)
-    claims = walk.read_object(payload, ())
-    # d. No disclosure that nothing refers to (step 5).
-    if waiting:
-        raise DigestMismatch("a disclosure is not in the credential")
-    return _Unfolding(claims, walk.places, short_salt)
-
-
-class _Walk:
-    """Puts disclosures where their digests stand; ``waiting`` is emptied as they are used."""
-
-    __slots__ = ("places", "seen", "waiting")
-
-    def __init__(self, waiting: dict[str, tuple[int, list[Any]]]) -> None:
-        self.waiting = waiting
-        self.seen: set[str] = set()
-        self.places: dict[int, Place] = {}
-
-    def read(self, value: Any, place: Place) -> Any:
-        if isinstance(value, dict):
-            return self.read_object(value, place)
-        return self.read_array(value, place) if isinstance(value, list) else value
-
-    def read_object(self, node: Mapping[str, Any], place: Place) -> dict[str, Any]:
-        if len(place) > MAX_NESTING:
-            raise SdJwtMalformed(f"claims nest deeper than {MAX_NESTING}")
-        if "..." in node:
-            raise SdJwtMalformed("a digest of an array element stands outside an array")
-        if place and "_sd_alg" in node:
-            raise DigestAlgorithmRefused("_sd_alg stands below the top level")
-        claims: dict[str, Any] = {
-            name: self.read(value, (*place, name)) if isinstance(value, (dict, list)) else value
-            for name, value in node.items()
-            if name not in _RESERVED
-        }
-        if "_sd" not in node:
-            return claims
-        digests = node["_sd"]
-        if not isinstance(digests, list):
-            raise SdJwtMalformed("_sd is not an array")
-        self.count(digests)
-        for digest in digests:
-            # No disclosure: a decoy, or a claim withheld (step 3.c.i).
-            if (found := self.waiting.pop(digest, None)) is None:
-                continue
-            index, contents = found
-            if len(contents) != 3:
-                raise DisclosureMalformed("a disclosure for an array stands in an object")
-            _, name, value = contents
-            if name in _RESERVED:
-                raise ClaimNameForbidden("a disclosure bears a reserved name")
-            if name in claims:
-                raise ClaimCollision("a disclosure bears the name of a claim that is there")
-            self.places[index] = here = (*place, name)
-            claims[name] = self.read(value, here) if isinstance(value, (dict, list)) else value
-        return claims
-
-    def read_array(self, node: list[Any], place: Place) -> list[Any]:
-        if len(place) > MAX_NESTING:
-            raise SdJwtMalformed(f"claims nest deeper than {MAX_NESTING}")
-        elements: list[Any] = []
-        for element in node:
-            if not (isinstance(element, dict) and "..." in element):
-                elements.append(self.read(element, (*place, len(elements))))
-                continue
-            if len(element) != 1:
-                raise SdJwtMalformed("a digest of an array element has other members beside it")
-            digest = element["..."]
-            self.count([digest])
-            if (found := self.waiting.pop(digest, None)) is None:
-                continue
-            index, contents = found
-            if len(contents) != 2:
-                raise DisclosureMalformed("a disclosure for an object stands in an array")
-            self.places[index] = (*place, len(elements))
-            elements.append(self.read(contents[1], self.places[index]))
-        return elements
-
-    def count(self, digests: list[Any]) -> None:
-        """Every digest is a string and occurs once in the whole credential (step 4)."""
-        if not set(map(type, digests)) <= {str}:
-            raise SdJwtMalformed("a digest is not a string")
-        expected = len(self.seen) + len(digests)
-        if expected > MAX_DIGESTS:
-            raise TooLarge(f"more than {MAX_DIGESTS} digests")
-        self.seen.update(digests)
-        if len(self.seen) != expected:
-            raise DigestRepeated("a digest is there twice")
-
-
-def _contents(disclosure: bytes) -> list[Any]:
-    """``[salt, name, value]`` or ``[salt, value]`` (RFC 9901, 4.2.1 and 4.2.2)."""
-    try:
-        contents = load_json(unb64u(disclosure))
-    except (Base64Malformed, JsonMalformed) as error:
-        raise DisclosureMalformed(f"disclosure: {error}") from None
-    if not isinstance(contents, list) or len(contents) not in (2, 3):
-        raise DisclosureMalformed("a disclosure is not an array of two or three elements")
-    if not isinstance(contents[0], str):
-        raise DisclosureMalformed("a salt is not a string")
-    if len(contents) == 3 and not isinstance(contents[1], str):
-        raise DisclosureMalformed("a claim name is not a string")
-    return contents
-
-
 # --- the parts
-
-
-def _digest(text: bytes) -> str:
-    return b64u(hashlib.sha256(text).digest())
 
 
 def _require_binding(session: Session) -> None:

@@ -29,6 +29,7 @@ TESTS: dict[str, list[str]] = {
     "credentials/encoding.py": ["tests/credentials"],
     "credentials/keys.py": ["tests/credentials"],
     "credentials/jose.py": ["tests/credentials"],
+    "credentials/disclosures.py": ["tests/credentials"],
     "credentials/sdjwt.py": ["tests/credentials"],
     "credentials/cose.py": ["tests/credentials", "tests/revocation"],
     "credentials/mdoc.py": ["tests/credentials"],

@@ -37,6 +37,7 @@ from sdjwt_forge import (
 )
 
 from credentials.catalog import load_catalogue
+from credentials.disclosures import process_payload
 from credentials.encoding import load_json, unb64u
 from credentials.errors import (
     BauhiniaError,
@@ -50,7 +51,7 @@ from credentials.errors import (
 )
 from credentials.jose import parse_compact
 from credentials.model import EVERYTHING, ClaimPath, Claims, Disclosed, StatusRef, Value, Window
-from credentials.sdjwt import FORMAT, issue, present, process_payload, verify
+from credentials.sdjwt import FORMAT, issue, present, verify
 
 VALUES: dict[str, Value] = {
     "age_over_18": True,

@@ -37,11 +37,12 @@ from sdjwt_forge import (
     shown,
 )
 
+from credentials.disclosures import process_payload
 from credentials.encoding import b64u, load_json, unb64u
 from credentials.jose import encode_x5c, parse_compact
 from credentials.keys import PublicKey
 from credentials.model import EVERYTHING, Window
-from credentials.sdjwt import issue, present, process_payload
+from credentials.sdjwt import issue, present
 
 RFC = "sd-jwt-rfc9901", "rfc9901_examples.json"
 VC = "sd-jwt-vc", "sd_jwt_vc_examples.json"
