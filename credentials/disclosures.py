@@ -45,7 +45,8 @@ def digest_of(text: bytes) -> str:
 
 def process_payload(payload: Mapping[str, Any], disclosures: Sequence[str]) -> dict[str, Any]:
     """The processed SD-JWT payload: ``payload`` with ``disclosures`` in place (RFC 9901, 7.1 steps 3-5)."""
-    return unfold(payload, [disclosure.encode() for disclosure in disclosures]).claims
+    # What is not ASCII becomes "?", which is not base64url: refused like everything else that is not.
+    return unfold(payload, [disclosure.encode("ascii", "replace") for disclosure in disclosures]).claims
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from sdjwt_forge import (
     shown,
 )
 
+from credentials.disclosures import process_payload
 from credentials.encoding import b64u, dump_json
 from credentials.errors import (
     BauhiniaError,
@@ -346,6 +347,12 @@ def test_s12_disclosure_that_is_not_exact_base64url() -> None:
         DisclosureMalformed,
         lambda: check(presentation(members(), raw_disclosure(b'["\xff\xff","a",1]'))),
     )
+
+
+@pytest.mark.hostile("S12")
+@pytest.mark.parametrize("text", ["é", "\ud800", "WyJ\u00e9"])
+def test_s12_disclosure_that_is_not_ascii(text: str) -> None:
+    refused(DisclosureMalformed, lambda: process_payload(members(), [text]))
 
 
 @pytest.mark.hostile("S13")
