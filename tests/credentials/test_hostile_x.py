@@ -14,6 +14,7 @@ from credentials.errors import (
     CertificateExpired,
     CertificatePurpose,
     ChainInvalid,
+    ClientIdInvalid,
     IssuerOutOfScope,
     SignatureInvalid,
     SignerRetired,
@@ -22,6 +23,7 @@ from credentials.errors import (
 )
 from credentials.keys import PublicKey, software_sign
 from credentials.trust import Trust, TrustedSigner, open_trust_list, sign_trust_list
+from openid4vc import vp
 
 KEY = new_key()
 ROOT = PublicKey.of(KEY.public_key())
@@ -163,6 +165,26 @@ def test_x6_a_registration_belongs_to_one_certificate() -> None:
         known = trust.verifier([twin.der], now=NOW)
         assert known.certificate_hash == twin.sha256 != access.sha256
         assert known.registration is None
+
+
+@pytest.mark.hostile("X6")
+def test_x6_client_id_is_not_the_hash_of_the_certificate() -> None:
+    access, other = (forge(name, root(), purposes=("access",)) for name in ("shop", "other shop"))
+    trust = opened(verifiers=[verifier(access), verifier(other)])
+    signed = vp.sign_request({}, access.signer())
+    link = vp.RequestLink("x509_hash:" + b64u(other.sha256), "https://shop.test/request/1")
+    with pytest.raises(ClientIdInvalid) as refusal:
+        vp.open_request(signed, link=link, trust=trust, now=NOW)
+    assert refusal.value.code == "client_id_invalid"
+
+
+@pytest.mark.hostile("X6")
+@pytest.mark.parametrize("name", ["x509_san_dns:shop.test", "x509_san_dns:*.test", "shop.test"])
+def test_x6_verifiers_are_not_known_by_a_dns_name(name: str) -> None:
+    """So a SAN that differs, or a wildcard, has nothing to match."""
+    with pytest.raises(ClientIdInvalid) as refusal:
+        vp.parse_request_link(vp.request_link(name, "https://shop.test/request/1"))
+    assert refusal.value.code == "client_id_invalid"
 
 
 @pytest.mark.hostile("X7")
