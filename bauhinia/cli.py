@@ -1,18 +1,36 @@
-"""The one command: ``bauhinia issuer | wallet | verifier | trust | demo``; each group is its party's own."""
+"""The one command: ``bauhinia demo | issuer | verifier | wallet | trust``; each is its party's own."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Final
+
 import click
 
-from issuer.cli import issuer
-from verifier.cli import verifier
-from wallet.cli import wallet
+from web.console import CommandGroup
 
-from .demo import demo
-from .trust import trust
+COMMANDS: Final = {
+    "demo": "bauhinia.demo",
+    "issuer": "issuer.cli",
+    "trust": "bauhinia.trust",
+    "verifier": "verifier.cli",
+    "wallet": "wallet.cli",
+}
+"""Each name is that of the command in the module beside it. Only the one that is typed is imported."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Front(CommandGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bauhinia")
 def main() -> None:
     """Prove only what is asked: credentials for Hong Kong residents, checked without a registry.
@@ -21,7 +39,3 @@ def main() -> None:
     Start here:   bauhinia demo
     Exit codes:   0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault on our side
     """
-
-
-for group in (demo, issuer, wallet, verifier, trust):
-    main.add_command(group)

@@ -60,7 +60,8 @@ def bauhinia(*arguments: str, stdin: str = "") -> dict[str, Any]:
         answer = json.loads(run.stdout or run.stderr.strip().splitlines()[-1])
     except (ValueError, IndexError):
         answer = {"error": {"code": "unreadable", "message": run.stderr[-2000:]}}
-    if run.returncode:
+    # A result that is a refusal is an answer too, with an exit code of its own.
+    if run.returncode and "error" in answer:
         raise CommandFailed(arguments, run.returncode, answer)
     return answer
 
@@ -91,6 +92,7 @@ class Machine:
     folder: Path
     issuer_url: str
     verifier_url: str
+    api_key: str = ""
     servers: list[Server] = field(default_factory=list[Server])
 
     @property
@@ -110,7 +112,13 @@ class Machine:
         log = self.folder / f"{party}.log"
         with log.open("ab") as sink:
             process = subprocess.Popen(  # noqa: S603 - our own command, arguments as a list
-                [sys.executable, "-m", "bauhinia", party, "serve", "--data", self.data(party), *more],
+                [
+                    *(sys.executable, "-m", "bauhinia", party, "serve", "--data", self.data(party)),
+                    *("--port", url.rsplit(":", 1)[1]),
+                    *("--tls-cert", str(self.pki / "tls" / "server.crt")),
+                    *("--tls-key", str(self.pki / "tls" / "server.key")),
+                    *more,
+                ],
                 stdout=sink,
                 stderr=sink,
                 stdin=subprocess.DEVNULL,
@@ -120,10 +128,14 @@ class Machine:
         self._await(server)
         return server
 
-    def _await(self, server: Server) -> None:
+    def client(self) -> httpx.Client:
+        """HTTPS to the two servers; what a till with an API key, or a browser, would use."""
         trust = ssl.create_default_context(cafile=str(self.certificate_authority))
+        return httpx.Client(verify=trust, timeout=10)
+
+    def _await(self, server: Server) -> None:
         until = time.monotonic() + START_SECONDS
-        with httpx.Client(verify=trust, timeout=2) as client:
+        with self.client() as client:
             while time.monotonic() < until and server.process.poll() is None:
                 with contextlib.suppress(httpx.TransportError):
                     if client.get(f"{server.url}/healthz").status_code == 200:

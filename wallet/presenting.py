@@ -146,7 +146,7 @@ def prepare(wallet: Wallet, question: Question) -> Prepared:
         code="unconfirmed",
     )
     with wallet.vault.writing() as rows:
-        logged = write_log(rows, entry)
+        logged, entry = write_log(rows, entry)
     return Prepared(build_response(presentations, request=request), entry, logged)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -58,8 +59,11 @@ def open_database(url: str, migrations: tuple[Migration, ...]) -> Engine:
 
 def _prepare_sqlite(engine: Engine, path: str | None) -> None:
     if path and path != ":memory:":
+        # An existing file is not opened here: closing it again would drop every lock that this process
+        # holds on it through another connection (sqlite.org, How To Corrupt, 2.2).
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             os.chmod(path, 0o600)
         except OSError as error:
             raise StoreUnavailable(f"cannot open {path}: {error.strerror}") from None
