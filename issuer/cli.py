@@ -39,7 +39,7 @@ from .publishing import publication, put
 from .register import SqliteRegister
 from .register_file import Report, check_file, import_file
 from .setup import set_up
-from .store import Store, open_store
+from .store import Store
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -377,8 +377,9 @@ def serve(
     load_signers(place, production=settings.production)
 
     def app() -> Flask:
-        _keep_clean(open_store(place.store))
-        return create_app(data, base_url=base_url)
+        made = create_app(data, base_url=base_url)
+        _keep_clean(made.extensions["issuer"].store)
+        return made
 
     run(
         app,

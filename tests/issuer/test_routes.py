@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from credentials.calendar import DAY
 from credentials.encoding import b64u, dump_json
+from credentials.errors import StoreUnavailable
 from credentials.hkid import Hkid
 from credentials.jose import sign_compact
 from issuer.app import IssuerSettings, create_app, load_status_signer
@@ -203,6 +205,34 @@ def test_a_retry_gets_the_same_bytes(desk: Desk, grant: Granted) -> None:
     # Another process answers the same.
     desk.client = create_app(desk.place.data, clock=desk.clock).test_client()
     assert desk.send(grant, body).data == first.data
+
+
+def test_the_same_request_at_once_gets_one_answer(desk: Desk, grant: Granted) -> None:
+    """Replay storm (G6): eight at once, one issuance, the same bytes for all."""
+    body = desk.body("residency-1.mdoc", [new_key(), new_key()])
+    proofs = [desk.proof(grant.key, "/credential", token=grant.access_token) for _ in range(8)]
+
+    def send(proof: str) -> bytes:
+        headers = {"Authorization": f"DPoP {grant.access_token}", "DPoP": proof}
+        return desk.app.test_client().post("/credential", base_url=ISSUER, json=body, headers=headers).data
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, proofs))
+    assert len(set(answers)) == 1
+    assert desk.counts()["copies"] == 2
+    assert desk.counts()["responses"] == 1
+
+
+def test_a_fault_of_ours_says_nothing_on_the_wire(
+    desk: Desk, grant: Granted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("cannot open /secret/place")
+
+    monkeypatch.setattr(desk.store, "record", broken)
+    answer = desk.send(grant, desk.body("age-1.mdoc", [new_key()]))
+    assert_refused(answer, "store_unavailable", "temporarily_unavailable", 503)
+    assert b"secret" not in answer.data
 
 
 def test_another_body_with_the_same_nonce_is_refused(desk: Desk, grant: Granted) -> None:
