@@ -251,6 +251,10 @@ class FakeVerifier:
         return _json({"redirect_uri": self.redirect} if self.redirect else {})
 
 
+def _resolve(host: str, port: int) -> list[str]:
+    return ["127.0.0.1" if host == "localhost" else "93.184.215.14"]
+
+
 def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> httpx.Response:
     return httpx.Response(
         status,
@@ -290,14 +294,14 @@ class World:
 
     def egress(self) -> Egress:
         client = httpx.Client(transport=httpx.MockTransport(self._route))
-        return Egress(EgressPolicy(True), client, resolve=lambda host, port: ["93.184.215.14"])
+        return Egress(EgressPolicy(True), client, resolve=_resolve)
 
     def _route(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if self.offline:
             raise httpx.ConnectError("offline", request=request)
         origin = f"https://{urlsplit(str(request.url)).netloc}"
-        parties = {ISSUER: self.issuer, VERIFIER: self.verifier}
+        parties: dict[str, FakeIssuer | FakeVerifier] = {ISSUER: self.issuer, VERIFIER: self.verifier}
         answer = parties[origin].answer(request)
         return httpx.Response(
             answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content)

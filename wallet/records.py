@@ -168,6 +168,7 @@ class Entry:
     """One line of the holder's log. ``event`` is accepted, refilled, shown, declined, unanswered or refused.
 
     ``claims`` are names, never values. ``code`` is the error code where the event was not a success.
+    ``serial`` keeps the order of entries of one second.
     """
 
     when: Seconds
@@ -179,6 +180,7 @@ class Entry:
     formats: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
     code: str = ""
+    serial: int = 0
 
     def body(self) -> dict[str, Any]:
         return {
@@ -191,6 +193,7 @@ class Entry:
             "formats": list(self.formats),
             "claims": list(self.claims),
             "code": self.code,
+            "serial": self.serial,
         }
 
     @classmethod
@@ -210,6 +213,7 @@ class Entry:
                 formats=tuple(map(str, body["formats"])),
                 claims=tuple(map(str, body["claims"])),
                 code=str(body["code"]),
+                serial=int(body["serial"]),
             )
         )
 

@@ -76,7 +76,7 @@ class Wallet:
 
     def log(self) -> tuple[Entry, ...]:
         """The holder's log, newest first."""
-        return tuple(sorted(map(Entry.of, self.vault.records("log")), key=lambda e: e.when, reverse=True))
+        return tuple(sorted(map(Entry.of, self.vault.records("log")), key=lambda e: e.serial, reverse=True))
 
     def issuer_name(self, issuer: str) -> Mapping[str, str]:
         for entry in self.trust().issuers:
@@ -101,9 +101,10 @@ def open_trust(settings: Settings, *, now: Seconds) -> Trust:
     )
 
 
-def write_log(rows: Writing, entry: Entry) -> str:
-    """Append to the log, which never outgrows :data:`LOG_LIMIT`."""
-    kept: list[Record] = sorted(rows.records("log"), key=lambda record: int(record.body["when"]))
+def write_log(rows: Writing, entry: Entry) -> tuple[str, Entry]:
+    """Append to the log, never beyond :data:`LOG_LIMIT` entries; gives the row id and the numbered entry."""
+    kept: list[Record] = sorted(rows.records("log"), key=lambda record: int(record.body["serial"]))
     for record in kept[: max(0, len(kept) - LOG_LIMIT + 1)]:
         rows.delete(record.id)
-    return rows.put("log", entry.body())
+    numbered = replace(entry, serial=int(kept[-1].body["serial"]) + 1 if kept else 1)
+    return rows.put("log", numbered.body()), numbered

@@ -183,16 +183,16 @@ def test_a_request_too_old_to_repeat_is_dropped(world: World) -> None:
 # --- I10: what was received is checked
 
 
-def _alg_none(wire: list[bytes], _: dict[str, Any]) -> list[bytes]:
+def _alg_none(wire: list[bytes], asked: dict[str, Any]) -> list[bytes]:
     changed: list[bytes] = []
     for credential in wire:
-        _, payload, _, *rest = credential.replace(b"~", b".~", 1).split(b".")
+        jwt, _, disclosures = credential.partition(b"~")
         header = b64u(dump_json({"alg": "none", "typ": "dc+sd-jwt"})).encode()
-        changed.append(header + b"." + payload + b"." + b"".join(rest))
+        changed.append(header + b"." + jwt.split(b".")[1] + b".~" + disclosures)
     return changed
 
 
-def _flip_signature(wire: list[bytes], _: dict[str, Any]) -> list[bytes]:
+def _flip_signature(wire: list[bytes], asked: dict[str, Any]) -> list[bytes]:
     changed: list[bytes] = []
     for credential in wire:
         jwt, _, rest = credential.partition(b"~")
@@ -593,7 +593,7 @@ def test_the_log_does_not_outgrow_its_limit(world: World) -> None:
 
     with world.vault.writing() as rows:
         for number in range(LOG_LIMIT):
-            rows.put("log", Entry(number, "shown", {}, "p", {}).body())
+            rows.put("log", Entry(number, "shown", {}, "p", {}, serial=number).body())
     with world.vault.writing() as rows:
         write_log(rows, Entry(5000, "shown", {}, "p", {}))
     log = world.wallet.log()

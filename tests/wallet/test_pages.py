@@ -1,0 +1,227 @@
+"""The wallet's pages through Flask's own client: unlock, accept, be asked, answer, look back."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from pki_fixture import ISSUER, VERIFIER
+from wallet_parties import TX_CODE, World, sd_query
+
+from credentials.errors import VaultLocked
+from openid4vc.vci import AuthorizationCodeOffer, Offer, offer_link
+from wallet.app import create_app
+from wallet.desk import IDLE, KEPT, Desk
+from wallet.wallet import Wallet
+from web import qr
+from web.service import Settings
+
+BASE = "http://127.0.0.1:8403"
+
+
+class Browser:
+    """A browser that fills in the form of the page it is on."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+        self.text = ""
+        self.path = "/"
+        self.status = 0
+
+    def go(self, path: str, **options: Any) -> str:
+        answer = self.client.get(path, base_url=BASE, follow_redirects=True, **options)
+        return self._read(answer)
+
+    def post(self, path: str, **fields: Any) -> str:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.text)
+        data = {"csrf_token": token[1] if token else "", **fields}
+        answer = self.client.post(
+            path, base_url=BASE, data=data, follow_redirects=True, content_type="multipart/form-data"
+        )
+        return self._read(answer)
+
+    def _read(self, answer: Any) -> str:
+        self.text, self.path, self.status = (
+            answer.get_data(as_text=True),
+            answer.request.path,
+            answer.status_code,
+        )
+        return self.text
+
+    def action(self, ending: str) -> str:
+        found = re.search(rf'action="([^"]+{ending})"', self.text)
+        assert found, self.text
+        return found[1]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "world")
+    yield world
+    world.vault.close()
+
+
+@pytest.fixture
+def browser(world: World, tmp_path: Path) -> Browser:
+    def opening(passphrase: str) -> Wallet:
+        if passphrase != "passphrase":
+            raise VaultLocked("the vault does not open")
+        return world.wallet
+
+    app = create_app(tmp_path, settings=Settings(base_url=BASE, secret=bytes(32)), opening=opening)
+    browser = Browser(app.test_client())
+    browser.go("/unlock")
+    browser.post("/unlock", passphrase="passphrase")
+    assert browser.path == "/"
+    return browser
+
+
+def test_a_locked_wallet_shows_nothing(world: World, tmp_path: Path, browser: Browser) -> None:
+    stranger = Browser(browser.client.application.test_client())
+    world.stocked("age-1.sd-jwt")
+    for path in ("/", "/log", "/card/age-1.sd-jwt", "/question/x", "/offer/x", "/result/x", "/signed-in"):
+        assert "age" not in stranger.go(path).split("<main")[1].lower().replace("passphrase", "")
+        assert stranger.path == "/unlock"
+
+
+def test_wrong_passphrase_is_told(browser: Browser) -> None:
+    browser.go("/unlock")
+    assert 'role="alert"' in browser.post("/unlock", passphrase="wrong")
+    assert browser.status == 403
+
+
+def test_an_offer_is_accepted_with_its_code(world: World, browser: Browser) -> None:
+    page = browser.post("/open", link=offer_link(world.issuer.offer("age-1.sd-jwt", "age-1.mdoc")))
+    assert "Bauhinia development issuer" in page
+    wrong = browser.post(browser.action(""), tx_code="000000")
+    assert 'role="alert"' in wrong
+    page = browser.post(browser.action(""), tx_code=TX_CODE)
+    assert page.count("4 copies") == 2
+    front = browser.go("/")
+    assert front.count('<li class="card"') == 2
+    assert "amber-text" in front  # four copies are few
+    assert "18" in browser.go("/card/age-1.sd-jwt")
+
+
+def test_signing_in_goes_by_a_link_and_comes_back(world: World, browser: Browser) -> None:
+    browser.post("/open", link=offer_link(Offer(ISSUER, ("age-1.sd-jwt",), AuthorizationCodeOffer())))
+    page = browser.post(browser.action("/sign-in"))
+    url = re.search(r'id="go" href="([^"]+)"', page)
+    assert url
+    asked = parse_qs(urlsplit(url[1].replace("&amp;", "&")).query)
+    assert asked["redirect_uri"] == [f"{BASE}/signed-in"]
+    page = browser.go(f"/signed-in?code=c&state={asked['state'][0]}&iss={ISSUER}")
+    assert "4 copies" in page
+
+
+@pytest.mark.hostile("P25")
+def test_p25_the_question_comes_before_the_answer(world: World, browser: Browser) -> None:
+    world.stocked("age-1.sd-jwt")
+    world.verifier.redirect = f"{VERIFIER}/return/1?response_code=abc"
+    page = browser.post("/open", link=world.verifier.ask(sd_query("age_over_18")))
+    for expected in ("Bauhinia development verifier", "liquor", "109B", "stay hidden", "3 left"):
+        assert expected in page
+    assert world.verifier.raw == []
+    question = browser.path
+    chinese = browser.go(f"{question}?lang=zh-Hant")
+    assert "查核機構" in chinese
+    assert "酒類" in chinese
+    done = browser.post(browser.action("/yes"))
+    assert 'id="sent"' in done
+    assert f'href="{VERIFIER}/return/1?response_code=abc"' in done
+    assert len(world.verifier.answers) == 1
+    assert "已提供" in browser.go("/log")
+    browser.go(question)
+    assert browser.status == 404
+
+
+def test_a_picture_of_the_code_is_as_good_as_the_link(world: World, browser: Browser) -> None:
+    world.stocked("age-1.sd-jwt")
+    picture = io.BytesIO(qr.png(world.verifier.ask(sd_query("age_over_18"))))
+    page = browser.post("/open", picture=(picture, "code.png"))
+    assert 'id="yes"' in page
+
+
+@pytest.mark.hostile("P26")
+def test_p26_over_asking_is_shown_and_cannot_be_agreed_to(world: World, browser: Browser) -> None:
+    world.stocked("age-1.sd-jwt")
+    page = browser.post("/open", link=world.verifier.ask(sd_query("age_over_18", "age_over_21")))
+    assert browser.status == 403
+    assert 'id="refused"' in page
+    assert "over_asking" in page
+    assert "age_over_21" in page
+    assert 'id="yes"' not in page
+    assert world.verifier.raw == []
+
+
+@pytest.mark.hostile("V7")
+def test_v7_no_is_one_button_whatever_is_held(world: World, browser: Browser) -> None:
+    page = browser.post("/open", link=world.verifier.ask(sd_query("age_over_18")))
+    assert 'id="yes"' not in page
+    assert 'id="declined"' in browser.post(browser.action("/no"))
+    world.stocked("age-1.sd-jwt")
+    browser.go("/")
+    browser.post("/open", link=world.verifier.ask(sd_query("age_over_18")))
+    assert 'id="declined"' in browser.post(browser.action("/no"))
+    assert world.verifier.answers[0] != world.verifier.answers[1]  # state differs, and nothing else:
+    assert [type(said) for said in world.verifier.answers] == [type(world.verifier.answers[0])] * 2
+
+
+@pytest.mark.hostile("W7")
+@pytest.mark.parametrize("path", ["/open", "/lock", "/sync", "/unlock", "/offer/x", "/question/x/yes"])
+def test_w7_a_form_from_elsewhere(browser: Browser, path: str) -> None:
+    browser.text = ""
+    browser.post(path, link="x")
+    assert browser.status == 403
+    assert "csrf_refused" in browser.text
+
+
+@pytest.mark.hostile("W10")
+def test_w10_nothing_pasted_becomes_markup(browser: Browser) -> None:
+    page = browser.go("/?link=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    assert "<script" not in page
+    browser.post("/open", link="<script>alert(1)</script>")
+    assert "<script" not in browser.text
+    assert browser.status == 400
+
+
+def test_a_link_that_is_none_is_refused(browser: Browser) -> None:
+    browser.post("/open", link="https://example.com/")
+    assert "uri_refused" in browser.text
+
+
+def test_sync_and_lock(world: World, browser: Browser) -> None:
+    world.stocked("age-1.sd-jwt")
+    browser.go("/")
+    assert "4 copies" in browser.post("/sync")
+    browser.go("/")
+    browser.post("/lock")
+    assert browser.path == "/unlock"
+    browser.go("/")
+    assert browser.path == "/unlock"
+
+
+def test_the_desk_locks_itself_and_forgets(world: World, tmp_path: Path) -> None:
+    time = [0.0]
+    desk = Desk(lambda _: world.wallet, tmp_path, clock=lambda: time[0])
+    token = desk.unlock("p")
+    offer = world.issuer.offer()
+    ids = [desk.put(offer) for _ in range(KEPT + 1)]
+    assert desk.get(ids[-1], Offer) == offer
+    with pytest.raises(Exception, match="forgotten"):
+        desk.get(ids[0], Offer)
+    time[0] = IDLE
+    assert desk.wallet(token) is world.wallet
+    with pytest.raises(VaultLocked):
+        desk.wallet("another browser")
+    time[0] = 2 * IDLE + 1
+    with pytest.raises(VaultLocked):
+        desk.wallet(token)
+    with pytest.raises(Exception, match="forgotten"):
+        desk.get(ids[-1], Offer)
