@@ -25,6 +25,7 @@ from werkzeug.test import TestResponse
 from credentials import calendar
 from credentials.encoding import b64u
 from credentials.formats import FORMATS
+from credentials.hkid import Hkid
 from credentials.keys import HolderKey, PublicKey, software_sign
 from credentials.model import EVERYTHING, Disclosed, Session
 from issuer.app import IssuerSettings, Place, create_app, write_settings
@@ -34,7 +35,11 @@ from issuer.register import SqliteRegister
 from issuer.schema import TABLES
 from issuer.setup import set_up
 from openid4vc import oauth, vci
+from openid4vc.uris import parse_query
 
+IDS: Final = ("age-1.sd-jwt", "age-1.mdoc", "residency-1.sd-jwt", "residency-1.mdoc")
+VERIFIER: Final = "v" * 43
+REDIRECT: Final = "http://127.0.0.1:8403/signed-in"
 RESIDENTS: Final = 60
 TODAY: Final = calendar.day_of(NOW)
 PEOPLE: Final = demo_residents(TODAY)
@@ -193,3 +198,63 @@ class Desk:
         return format_.verify(
             shown, type=identifier, session=session, trust=trust(now=self.clock.now), now=self.clock.now
         )
+
+
+def assert_refused(answer: TestResponse, code: str, error: str, status: int = 400) -> None:
+    """Exactly this refusal, in ASCII, and nothing about the person in it."""
+    body = answer.get_json()
+    assert (body["code"], body["error"], answer.status_code) == (code, error, status)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert body["error_description"].isascii()
+    assert_silent(answer.data)
+
+
+def assert_silent(data: bytes) -> None:
+    for person in PEOPLE:
+        assert isinstance(person.identity, Hkid)
+        for value in (person.identity.canonical, person.family_name, person.name_zh, str(person.birth)):
+            assert value.encode() not in data
+
+
+def authorize_fields(**members: Any) -> dict[str, str]:
+    fields: dict[str, Any] = {
+        "response_type": "code",
+        "client_id": "bauhinia-wallet",
+        "redirect_uri": REDIRECT,
+        "state": "state-of-the-wallet",
+        "code_challenge": oauth.code_challenge(VERIFIER),
+        "code_challenge_method": "S256",
+        "scope": "age-1 residency-1",
+    }
+    return {name: value for name, value in {**fields, **members}.items() if value is not None}
+
+
+def sign_in(desk: Desk, enrolled: Enrolled, *, passcode: str | None = None, **members: Any) -> TestResponse:
+    fields = authorize_fields(**members)
+    page = desk.get("/authorize", query_string=fields)
+    assert page.status_code == 200, page.data
+    with desk.client.session_transaction(base_url=ISSUER) as session:
+        token = session["csrf"]
+    typed = {"sign_in_code": enrolled.sign_in_code, "passcode": passcode or enrolled.passcode}
+    return desk.post("/authorize", data={**fields, **typed, "csrf_token": token})
+
+
+def code_of(answer: TestResponse) -> str:
+    assert answer.status_code == 303, answer.data
+    query = answer.location.partition("?")[2]
+    return oauth.parse_code_response(parse_query(query), state="state-of-the-wallet", issuer=ISSUER)
+
+
+def code_form(earned: str, **members: Any) -> dict[str, str]:
+    fields = oauth.token_form(oauth.CodeGrant(earned, REDIRECT, VERIFIER, "bauhinia-wallet"))
+    return {name: value for name, value in {**fields, **members}.items() if value is not None}
+
+
+def pre_authorized(desk: Desk, enrolled: Enrolled) -> tuple[str, str]:
+    code, tx_code = desk.offer(enrolled.id, ["age-1.mdoc"])
+    assert tx_code is not None
+    return code, tx_code
+
+
+def redeem_form(code: str, tx_code: str | None) -> dict[str, str]:
+    return oauth.token_form(oauth.PreAuthorizedGrant(code, tx_code))
