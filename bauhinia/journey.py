@@ -150,7 +150,7 @@ class Till:
         return bauhinia("wallet", "present", request["link"], *wallet)
 
     def visit(self, id: str, person: str, policy: str, *, expected: str, code: str | None = None) -> Step:
-        """One request, one answer, one result; the step holds if the outcome (and code) is the expected one."""
+        """One request, one answer, one result; the step holds if outcome and code are the expected ones."""
         request = self.ask(policy)
         try:
             self.show(person, request)

@@ -56,6 +56,7 @@ def bauhinia(*arguments: str, stdin: str = "") -> dict[str, Any]:
         env={**os.environ, "BAUHINIA_PASSPHRASE": PASSPHRASE},
         check=False,
     )
+    answer: dict[str, Any]
     try:
         answer = json.loads(run.stdout or run.stderr.strip().splitlines()[-1])
     except (ValueError, IndexError):

@@ -7,69 +7,87 @@ A test compares the file with what this prints, so that the page cannot lag behi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from typing import Final
 
 import click
 
-from credentials.catalog import load_catalogue
-from credentials.errors import BauhiniaError, Fault, Undetermined, every_error
-from verifier.policy import shipped_policies
+from credentials.catalog import Catalogue, load_catalogue
+from credentials.errors import Fault, Undetermined, every_error
+from verifier.policy import load_policies
 
 from .cli import main
+
+SETTINGS: Final = {
+    "BAUHINIA_PASSPHRASE": "the wallet's passphrase, where no terminal can be asked",
+    "BAUHINIA_WALLET": "the wallet's folder, instead of `--data`",
+}
+"""Environment variables that the programs read."""
 
 
 def _commands(command: click.Command, path: str) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _commands(command.commands[name], f"{path} {name}")
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                if below is not None:
+                    yield from _commands(below, f"{path} {name}")
         return
-    yield f"### `{path}`\n\n{(command.help or '').split(chr(10) + chr(8))[0].strip().splitlines()[0]}\n\n"
+    yield f"### `{path}`\n\n{inspect.cleandoc(command.help or '').splitlines()[0]}\n\n"
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-            variable = f" (setting `{parameter.envvar}`)" if isinstance(parameter.envvar, str) else ""
-            yield f"- {names}: {parameter.help or ''}{variable}\n"
+            setting = f" (setting `{parameter.envvar}`)" if isinstance(parameter.envvar, str) else ""
+            yield f"- {names}: {parameter.help or '(no more to say)'}{setting}\n"
         else:
             yield f"- `{parameter.human_readable_name}`\n"
     yield "\n"
 
 
-def _outcome(error: type[BauhiniaError]) -> str:
-    return (
-        "fault"
-        if issubclass(error, Fault)
-        else "undetermined"
-        if issubclass(error, Undetermined)
-        else "refused"
-    )
+def _types(catalogue: Catalogue) -> Iterator[str]:
+    yield "| type | in words | validity | copies | status | claims |\n|---|---|---|---|---|---|\n"
+    for kind in catalogue.types.values():
+        claims = ", ".join(f"`{claim.name}`" for claim in kind.claims)
+        status = "list" if kind.revocable else "none"
+        words, days = f"{kind.label['en']}, {kind.label['zh-Hant']}", kind.validity_days
+        yield f"| `{kind.name}` | {words} | {days} days | {kind.batch} | {status} | {claims} |\n"
+
+
+def _policies(catalogue: Catalogue) -> Iterator[str]:
+    yield "| policy | purpose | legal basis |\n|---|---|---|\n"
+    for name, policy in sorted(load_policies(catalogue).by_name.items()):
+        yield f"| `{name}` | {policy.purpose['en']}, {policy.purpose['zh-Hant']} | {policy.legal_basis} |\n"
+
+
+def _errors() -> Iterator[str]:
+    yield "| code | outcome | HTTP | protocol error | what to do |\n|---|---|---|---|---|\n"
+    for error in every_error():
+        outcome = "refused"
+        if issubclass(error, Fault | Undetermined):
+            outcome = "fault" if issubclass(error, Fault) else "undetermined"
+        yield f"| `{error.code}` | {outcome} | {error.http} | `{error.protocol}` | {error.advice} |\n"
 
 
 def reference() -> str:
     """The whole page, as Markdown."""
     catalogue = load_catalogue()
-    parts = [
-        "# Reference\n\nWritten by `python -m bauhinia.reference`; do not edit by hand.\n\n",
-        "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault on our side.\n\n",
-        "## Commands\n\n",
-        *_commands(main, "bauhinia"),
-        "## Credential types\n\n| type | validity | copies | status | claims |\n|---|---|---|---|---|\n",
-        *(
-            f"| `{kind.name}` {kind.label['en']}, {kind.label['zh-Hant']} | {kind.validity_days} days | {kind.batch} "
-            f"| {'list' if kind.revocable else 'none'} | {', '.join(f'`{claim.name}`' for claim in kind.claims)} |\n"
-            for kind in catalogue.types.values()
-        ),
-        "\n## Verifier policies\n\n| policy | purpose | legal basis |\n|---|---|---|\n",
-        *(
-            f"| `{policy.name}` | {policy.purpose['en']}, {policy.purpose['zh-Hant']} | {policy.legal_basis} |\n"
-            for policy in shipped_policies().values()
-        ),
-        "\n## Error codes\n\n| code | outcome | HTTP | protocol error | what to do |\n|---|---|---|---|---|\n",
-        *(
-            f"| `{error.code}` | {_outcome(error)} | {error.http} | `{error.protocol}` | {error.advice} |\n"
-            for error in every_error()
-        ),
-    ]
-    return "".join(parts)
+    return "".join(
+        (
+            "# Reference\n\nWritten by `python -m bauhinia.reference`; do not edit by hand.\n\n",
+            "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault on our side.\n\n",
+            "## Settings\n\n| variable | for |\n|---|---|\n",
+            *(f"| `{name}` | {use} |\n" for name, use in SETTINGS.items()),
+            "\n## Commands\n\n",
+            *_commands(main, "bauhinia"),
+            "## Credential types\n\n",
+            *_types(catalogue),
+            "\n## Verifier policies\n\n",
+            *_policies(catalogue),
+            "\n## Error codes\n\n",
+            *_errors(),
+        )
+    )
 
 
 if __name__ == "__main__":
