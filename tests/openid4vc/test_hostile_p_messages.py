@@ -97,6 +97,9 @@ def test_p2_client_id_of_the_link_is_another() -> None:
     other = vp.client_id(bytes(32))
     open_refused(ClientIdInvalid, "client_id_invalid", signed(), link=vp.RequestLink(other, REQUEST_URI))
     open_refused(ClientIdInvalid, "client_id_invalid", signed(client_id=other))
+    # A trusted verifier that calls itself another one, in the link and in the request.
+    impostor = vp.RequestLink(other, REQUEST_URI)
+    open_refused(ClientIdInvalid, "client_id_invalid", signed(client_id=other), link=impostor)
 
 
 @pytest.mark.hostile("P3")

@@ -370,6 +370,12 @@ def test_response_refused(form: dict[str, str]) -> None:
     assert caught.value.code == "response_invalid"
 
 
+def test_vp_token_is_json() -> None:
+    form = {"vp_token": '{"age":["a"],"age":["b"]}', "state": STATE}
+    with pytest.raises(ResponseInvalid, match="vp_token is not a JSON object"):
+        vp.parse_response(form, request=asked(), private_key=None)
+
+
 def test_same_presentation_twice() -> None:
     query = {"credentials": [{**AGE_QUERY["credentials"][0], "multiple": True}]}
     request = asked(query=query)
