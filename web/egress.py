@@ -126,7 +126,7 @@ class Egress:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise MediaTypeRefused("compressed answers are refused")
         body = bytearray()
-        for chunk in response.iter_raw():
+        for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
             body += chunk
             if len(body) > self.policy.max_bytes:
                 raise TooLarge(f"answer over {self.policy.max_bytes} bytes")

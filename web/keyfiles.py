@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -55,7 +56,8 @@ def replace_file(path: str | Path, data: bytes, *, mode: int = 0o644) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise FileUnreadable(f"cannot write {path}: {error.strerror}") from None
 
 

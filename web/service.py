@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
-import click
 from flask import Flask, Response, current_app, g, render_template, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
@@ -91,6 +91,11 @@ class Settings:
         """What a Host header must say: the port is left out where it is the scheme's own."""
         return urlsplit(self.base_url).netloc.lower().removesuffix(":443" if self.secure else ":80")
 
+    @property
+    def origin(self) -> str:
+        """What an Origin header must say."""
+        return f"{'https' if self.secure else 'http'}://{self.netloc}"
+
 
 class _Sessions(SecureCookieSessionInterface):
     digest_method = staticmethod(hashlib.sha256)
@@ -164,7 +169,7 @@ def _pages(app: Flask) -> None:
         "qr": _qr,
         "error_text": error_text,
     }
-    app.jinja_env.globals |= known
+    cast("dict[str, Any]", app.jinja_env.globals).update(known)
     app.context_processor(lambda: {"lang": language(), "other_lang": _other_language()})
 
 
@@ -275,7 +280,7 @@ def _check_form() -> None:
         raise CsrfRefused("the form came from another site")
     settings = settings_of(current_app)
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != settings.netloc:
+    if origin is not None and origin.lower() != settings.origin:
         raise CsrfRefused("the form came from another origin")
     # 2. The token of this browser's session.
     sent, kept = request.form.get("csrf_token", ""), str(session.get("csrf", ""))
@@ -319,7 +324,7 @@ def cacheable(response: Response, *, seconds: int) -> Response:
 
 def _refusal(error: BauhiniaError) -> ResponseReturnValue:
     if isinstance(error, Fault):
-        current_app.logger.error("%s: %s", error.code, error)
+        current_app.logger.error("%s (%s)", error.code, _place(error))
     if _is_protocol() or not request.accept_mimetypes.accept_html:
         body = error_body(error)
         if isinstance(error, Fault):
@@ -342,10 +347,13 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _unexpected(error: Exception) -> ResponseReturnValue:
-    # Where it happened, never with what: the values in a message may be personal.
+    current_app.logger.error("internal fault: %s (%s)", type(error).__name__, _place(error))
+    return _refusal(Fault("internal fault"))
+
+
+def _place(error: Exception) -> str:
+    """Where it happened, never with what: the values in a message may be personal."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else "?"
-    click.echo(f"bauhinia: error: internal fault ({type(error).__name__} at {place})", err=True)
-    return _refusal(Fault("internal fault"))
+    return f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}" if last else "?"
