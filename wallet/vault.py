@@ -113,6 +113,7 @@ class Vault:
         self._key = key
         self._database = _connect(path)
         self._threads = threading.RLock()
+        self._kinds: dict[tuple[bytes, bytes], str] = {}
 
     # -- making and opening
 
@@ -247,9 +248,17 @@ class Vault:
 
     def read(self, kind: str) -> list[Record]:
         found: list[Record] = []
-        for key, sealed in self._connection.execute("select id, sealed from rows"):
-            if key != _STATE_ROW:
+        versions = self._connection.execute(
+            "select id, substr(sealed, 1, ?) from rows where id != ?", (NONCE_BYTES, _STATE_ROW)
+        ).fetchall()
+        for key, nonce in versions:
+            # What kind a version of a row is does not change: rows of other kinds are not unsealed again.
+            if self._kinds.get((key, nonce), kind) == kind:
+                (sealed,) = self._connection.execute(
+                    "select sealed from rows where id = ?", (key,)
+                ).fetchone()
                 row = self.unseal_row(key, sealed)
+                self._kinds[key, nonce] = row["kind"]
                 if row["kind"] == kind:
                     found.append(Record(key.hex(), kind, row["body"]))
         return found
