@@ -113,7 +113,7 @@ def create_service(import_name: str, *, settings: Settings, texts: Texts) -> Fla
     prefix = "__Host-" if settings.secure else ""
     app.secret_key = settings.secret
     app.session_interface = _Sessions()
-    app.config.update(
+    app.config.from_mapping(
         MAX_CONTENT_LENGTH=settings.max_body,
         MAX_FORM_MEMORY_SIZE=settings.max_body,
         MAX_FORM_PARTS=100,
@@ -300,7 +300,8 @@ def _headers(response: Response) -> Response:
     headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
-    headers["Referrer-Policy"] = "no-referrer"
+    # Not "no-referrer": with that, browsers send "Origin: null" with our own forms.
+    headers["Referrer-Policy"] = "same-origin"
     headers["Permissions-Policy"] = _SILENT
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"

@@ -164,7 +164,7 @@ def test_w8_every_answer_forbids_framing_and_inline_script(client: FlaskClient, 
         assert "script-src" not in policy
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert "camera=()" in answer.headers["Permissions-Policy"]
 
