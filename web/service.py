@@ -276,11 +276,14 @@ def _check_form() -> None:
     if request.method in _CLEAR_METHODS or _is_protocol() or request.endpoint is None:
         return
     # 1. The browser says where the form was: our own origin, or (typed by hand) nowhere.
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    site = request.headers.get("Sec-Fetch-Site")
+    if site not in (None, "same-origin", "none"):
         raise CsrfRefused("the form came from another site")
     settings = settings_of(current_app)
     origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() != settings.origin:
+    # Our own Referrer-Policy, no-referrer, makes browsers send "null"; then Sec-Fetch-Site must speak for us.
+    unsaid = origin == "null" and site == "same-origin"
+    if origin is not None and not unsaid and origin.lower() != settings.origin:
         raise CsrfRefused("the form came from another origin")
     # 2. The token of this browser's session.
     sent, kept = request.form.get("csrf_token", ""), str(session.get("csrf", ""))

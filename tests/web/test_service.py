@@ -138,6 +138,13 @@ def test_w7_form_from_elsewhere_even_with_the_token(client: FlaskClient, headers
     assert code(refused) == "csrf_refused"
 
 
+def test_form_of_our_own_page_as_browsers_send_it_under_no_referrer(client: FlaskClient) -> None:
+    sent = {"csrf_token": token(client)}
+    headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/form", base_url=BASE, data=sent, headers=headers).text == "done"
+    assert client.post("/form", base_url=BASE, data=sent, headers={"Origin": BASE}).text == "done"
+
+
 @pytest.mark.hostile("W7")
 def test_w7_every_method_that_changes_needs_the_token(client: FlaskClient) -> None:
     assert code(client.put("/put", base_url=BASE)) == "csrf_refused"
