@@ -70,29 +70,37 @@ class Step:
         }
 
 
-def prepare(machine: Machine, note: Callable[[str], None]) -> dict[str, str]:
-    """Keys, trust, register, servers, three wallets with every credential; gives the enrolments by person."""
+def prepare(
+    machine: Machine,
+    note: Callable[[str], None],
+    *,
+    policies: Sequence[Mapping[str, Any]] = (OVER_ASK,),
+    publish: Callable[[Machine], None] | None = None,
+) -> dict[str, str]:
+    """Keys, trust, register, servers, three wallets with every credential; gives the enrolments by person.
+
+    ``policies`` go beside the verifier's own; ``publish`` stands in for :func:`publish_and_sync`.
+    """
     note("Making keys, certificates and a trust list")
     urls = ("--issuer-url", machine.issuer_url, "--verifier-url", machine.verifier_url)
     bauhinia("trust", "init", "--data", str(machine.pki), *urls)
-    policies = machine.folder / "policies"
-    policies.mkdir()
-    (policies / "over-ask.json").write_text(json.dumps(OVER_ASK), encoding="utf-8")
+    folder = machine.folder / "policies"
+    folder.mkdir()
+    for policy in policies:
+        (folder / f"{policy['name']}.json").write_text(json.dumps(policy), encoding="utf-8")
     pki = ("--trust", str(machine.pki))
     size = ("--residents", str(RESIDENTS), "--seed", "1")
     note(f"Starting issuer and verifier, with a register of {RESIDENTS} invented residents")
     with ThreadPoolExecutor(2) as pool:
         starts = [
             pool.submit(_start, machine, "issuer", pki, machine.issuer_url, size),
-            pool.submit(
-                _start, machine, "verifier", pki, machine.verifier_url, ("--policies", str(policies))
-            ),
+            pool.submit(_start, machine, "verifier", pki, machine.verifier_url, ("--policies", str(folder))),
         ]
         for start in starts:
             start.result()
         note(f"Enrolling {', '.join(PEOPLE.values())}; issuing every type in both formats")
         enrolments = dict(pool.map(lambda person: (person, _equip(machine, person)), PEOPLE))
-    publish_and_sync(machine)
+    (publish or publish_and_sync)(machine)
     return enrolments
 
 

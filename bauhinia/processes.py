@@ -110,21 +110,29 @@ class Machine:
     def serve(self, party: str, *more: str) -> Server:
         """Start ``bauhinia PARTY serve`` and wait until it answers."""
         url = {"issuer": self.issuer_url, "verifier": self.verifier_url}[party]
-        log = self.folder / f"{party}.log"
+        return self._serve(party, party, url, *more)
+
+    def serve_wallet(self, person: str, url: str) -> Server:
+        """Start the pages of one person's wallet at ``url``, with TLS where it says https."""
+        return self._serve("wallet", person, url, "--base-url", url)
+
+    def _serve(self, party: str, folder: str, url: str, *more: str) -> Server:
+        log = self.folder / f"{folder}.log"
+        tls = self.pki / "tls"
+        secure = ("--tls-cert", str(tls / "server.crt"), "--tls-key", str(tls / "server.key"))
         with log.open("ab") as sink:
             process = subprocess.Popen(  # noqa: S603 - our own command, arguments as a list
                 [
-                    *(sys.executable, "-m", "bauhinia", party, "serve", "--data", self.data(party)),
+                    *(sys.executable, "-m", "bauhinia", party, "serve", "--data", self.data(folder)),
                     *("--port", url.rsplit(":", 1)[1]),
-                    *("--tls-cert", str(self.pki / "tls" / "server.crt")),
-                    *("--tls-key", str(self.pki / "tls" / "server.key")),
+                    *(secure if url.startswith("https:") else ()),
                     *more,
                 ],
                 stdout=sink,
                 stderr=sink,
                 stdin=subprocess.DEVNULL,
             )
-        server = Server(party, url, process, log)
+        server = Server(folder, url, process, log)
         self.servers.append(server)
         self._await(server)
         return server
