@@ -158,9 +158,10 @@ _known_header = lru_cache(maxsize=256)(_fresh_header)
 
 
 @lru_cache(maxsize=256)
-def _signer_header(typ: str, chain: tuple[bytes, ...]) -> str:
-    """The encoded header of one signer: the same for every token of a batch."""
-    return b64u(dump_json({"alg": "ES256", "typ": typ, "x5c": encode_x5c(chain)}))
+def _signer_header(typ: str, chain: tuple[bytes, ...] | None) -> str:
+    """The encoded header of one signer, or of all that have no chain: the same for every token of a batch."""
+    x5c = {} if chain is None else {"x5c": encode_x5c(chain)}
+    return b64u(dump_json({"alg": "ES256", "typ": typ, **x5c}))
 
 
 def encode_x5c(chain: tuple[bytes, ...]) -> list[str]:
@@ -176,15 +177,14 @@ def sign_compact(
     header: Mapping[str, Any] | None = None,
 ) -> str:
     """A compact JWS. Header: alg, typ, then ``header``, then ``x5c`` if ``sign`` is a :class:`Signer`."""
+    chain = None
     if isinstance(sign, Signer):
-        if header:
-            members = {"alg": "ES256", "typ": typ, **header, "x5c": encode_x5c(sign.chain)}
-            encoded = b64u(dump_json(members))
-        else:
-            encoded = _signer_header(typ, sign.chain)
-        sign = sign.sign
+        chain, sign = sign.chain, sign.sign
+    if header:
+        x5c = {} if chain is None else {"x5c": encode_x5c(chain)}
+        encoded = b64u(dump_json({"alg": "ES256", "typ": typ, **header, **x5c}))
     else:
-        encoded = b64u(dump_json({"alg": "ES256", "typ": typ, **(header or {})}))
+        encoded = _signer_header(typ, chain)
     body = payload if isinstance(payload, bytes) else dump_json(payload)
     signing_input = f"{encoded}.{b64u(body)}"
     return f"{signing_input}.{b64u(sign(signing_input.encode('ascii')))}"

@@ -58,7 +58,7 @@ class PublicKey:
         if not isinstance(jwk, Mapping):
             raise KeyMalformed("JWK is not an object")
         members: Mapping[str, Any] = jwk  # pyright: ignore[reportUnknownVariableType]
-        if _PRIVATE_MEMBERS & members.keys():
+        if not _PRIVATE_MEMBERS.isdisjoint(members):
             raise KeyMalformed("JWK holds a private key")
         if members.get("kty") != "EC" or members.get("crv") != "P-256":
             raise KeyMalformed("JWK is not EC P-256")

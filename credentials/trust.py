@@ -6,8 +6,7 @@ registered a purpose. Nothing is fetched here, and nothing is believed that the 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -78,8 +77,8 @@ class Trust:
     """An opened trust list; every question is answered for the time given with it."""
 
     content: Content
-    _paths: dict[tuple[bytes, str], Path] = field(
-        default_factory=dict[tuple[bytes, str], Path], repr=False, compare=False
+    _paths: dict[tuple[str, str, tuple[bytes, ...]], Path] = field(
+        default_factory=dict[tuple[str, str, tuple[bytes, ...]], Path], repr=False, compare=False
     )
 
     @property
@@ -122,7 +121,7 @@ class Trust:
         # 2. The chain leads to an anchor, and its leaf signs credentials of this format.
         if (purpose := SIGNER_PURPOSES.get(format)) is None:
             raise IssuerOutOfScope("no signer is known for this format")
-        anchors = tuple(anchor for issuer in self.issuers for anchor in issuer.anchors)
+        anchors = (anchor for issuer in self.issuers for anchor in issuer.anchors)
         path = self._path("credential", chain, anchors=anchors, purpose=purpose)
         # 3. It is valid now and was when it signed (RFC 5280, 6.1.3 (a) (2); shell model).
         path.check_time(now, what="verification")
@@ -132,7 +131,7 @@ class Trust:
         if type not in issuer.types[format]:
             raise IssuerOutOfScope("the issuer may not issue this type of credential")
         # 5. The key was in use when it signed.
-        since = issuer.retired.get(path.leaf.key.thumbprint())
+        since = _retired_since(issuer, path)
         if since is not None and signed_at >= since:
             raise SignerRetired("the signer was retired before it signed this")
         return _signer(issuer, path)
@@ -146,13 +145,13 @@ class Trust:
         if not issuers:
             raise IssuerOutOfScope("no issuer keeps status lists under this URI")
         # 3. The chain leads to that issuer's anchor, for status lists, and is valid now.
-        anchors = tuple(anchor for issuer in issuers for anchor in issuer.status_anchors)
+        anchors = (anchor for issuer in issuers for anchor in issuer.status_anchors)
         scope = "status " + " ".join(issuer.id for issuer in issuers)
         path = self._path(scope, chain, anchors=anchors, purpose=STATUS_SIGNER)
         path.check_time(now, what="verification")
         issuer = next(entry for entry in issuers if path.anchor in entry.status_anchors)
         # 4. A retired status signer is refused at once: a list is replaced within hours.
-        since = issuer.retired.get(path.leaf.key.thumbprint())
+        since = _retired_since(issuer, path)
         if since is not None and now >= since:
             raise SignerRetired("the status signer was retired")
         return _signer(issuer, path)
@@ -170,18 +169,24 @@ class Trust:
             raise TrustListExpired("the trust list has expired")
 
     def _path(
-        self, scope: str, chain: Sequence[bytes], *, anchors: Sequence[Certificate], purpose: str
+        self, scope: str, chain: Sequence[bytes], *, anchors: Iterable[Certificate], purpose: str
     ) -> Path:
         """Check a chain once and remember it: signatures do not change, times are checked by the caller."""
-        hashes = b"".join(hashlib.sha256(der).digest() for der in chain)
-        key = (hashlib.sha256(hashes).digest(), f"{scope} {purpose}")
+        # The certificates themselves are the key: a dictionary hashes each ``bytes`` object once, while a
+        # digest would be computed anew for every credential of the same signer.
+        key = (scope, purpose, tuple(chain))
         path = self._paths.get(key)
         if path is None:
-            path = check_path(chain, anchors=anchors, purpose=purpose)
+            path = check_path(chain, anchors=tuple(anchors), purpose=purpose)
             if len(self._paths) >= _MAX_REMEMBERED:
                 self._paths.clear()
             self._paths[key] = path
         return path
+
+
+def _retired_since(issuer: IssuerEntry, path: Path) -> Seconds | None:
+    """When the key of the leaf was retired; nearly always no key of the issuer was."""
+    return issuer.retired.get(path.leaf.key.thumbprint()) if issuer.retired else None
 
 
 def _signer(issuer: IssuerEntry, path: Path) -> TrustedSigner:
