@@ -31,15 +31,17 @@ from credentials.model import Seconds
 from openid4vc.vci import Offer
 from web.console import CommandGroup, answer, example, json_option
 from web.keyfiles import read_file, write_private_file
+from web.serving import serve as run
+from web.serving import serve_options
 from web.texts import plain
 
 from .backup import MAX_BYTES, Reissue, read_backup, write_backup
-from .consent import Consent
 from .exchange import Received, accept, begin_sign_in, finish_sign_in, open_offer, sync
 from .holding import warnings
 from .opening import create_wallet, open_wallet, restore_wallet, settings_from, vault_path
 from .presenting import answer as send_answer
 from .presenting import decline, look, prepare
+from .screen import asked, consent_screen, label
 from .wallet import Wallet, clock
 
 PASSPHRASE: Final = "BAUHINIA_PASSPHRASE"  # noqa: S105 - the name of the setting
@@ -71,12 +73,6 @@ def _open(data: Path, *, discard_copies: bool = False) -> Wallet:
 
 def _day(moment: Seconds) -> str:
     return datetime.fromtimestamp(moment, HONG_KONG).strftime("%Y-%m-%d %H:%M")
-
-
-def _label(texts: Mapping[str, str]) -> str:
-    return " / ".join(
-        dict.fromkeys(text for lang in ("en", "zh-Hant") if (text := plain(texts.get(lang, ""))))
-    )
 
 
 @click.group(cls=CommandGroup)
@@ -251,7 +247,7 @@ def list_(data: Path, as_json: bool) -> None:
     low = [{"id": w.configuration, "reason": w.reason, "copies": w.left} for w in warnings(held, now=now)]
     lines = [
         f"{h.batch.configuration:36} {h.unspent:3} copies  until {_day(h.batch.window.end)}  "
-        f"{_label(mine.catalogue.by_identifier(h.batch.type).label)}"
+        f"{label(mine.catalogue.by_identifier(h.batch.type).label)}"
         for h in held
     ]
     lines += [f"low: {w['id']} ({w['reason']}): bauhinia wallet sync" for w in low]
@@ -271,12 +267,12 @@ def show(id: str, data: Path, as_json: bool) -> None:
     batch = found[-1]
     type = mine.catalogue.by_identifier(batch.type)
     claims: dict[str, Any] = {}
-    lines = [_label(type.label), f"from {_label(mine.issuer_name(batch.issuer))}"]
+    lines = [label(type.label), f"from {label(mine.issuer_name(batch.issuer))}"]
     for path, value in _leaves(batch.claims, batch.format):
         try:
             claim = type.claim_at(path)
             claims[claim.name] = value
-            lines.append(f"  {_label(claim.label)}: {value}")
+            lines.append(f"  {label(claim.label)}: {value}")
         except TypeMismatch:
             claims["/".join(path)] = value
     answer(
@@ -307,8 +303,8 @@ def log_(data: Path, as_json: bool) -> None:
     answer(
         {"log": [entry.body() for entry in entries]},
         *(
-            f"{_day(entry.when)}  {entry.event:10} {_label(entry.who)}"
-            + (f"; {_label(entry.purpose)}" if entry.purpose else "")
+            f"{_day(entry.when)}  {entry.event:10} {label(entry.who)}"
+            + (f"; {label(entry.purpose)}" if entry.purpose else "")
             + (
                 f": {', '.join(map(plain, entry.claims or entry.types))}"
                 if entry.claims or entry.types
@@ -358,7 +354,7 @@ def present(
             decline(mine, question)
         raise NoMatchingCredential("the wallet holds nothing that answers this request")
     if as_json and not yes:
-        answer({"outcome": "asked", **_asked(consent)}, as_json=True)
+        answer({"outcome": "asked", **asked(consent)}, as_json=True)
         return
     if not as_json:
         click.echo("\n".join(consent_screen(consent)))
@@ -372,54 +368,14 @@ def present(
             "response_uri": question.request.response_uri,
         }
         write_private_file(out, dump_json(carried))
-        answer({"outcome": "written", **_asked(consent)}, f"Written to {out}.", as_json=as_json)
+        answer({"outcome": "written", **asked(consent)}, f"Written to {out}.", as_json=as_json)
         return
     outcome = send_answer(mine, question)
     answer(
-        {"outcome": outcome.event, **_asked(consent), "redirect_uri": outcome.redirect_uri},
+        {"outcome": outcome.event, **asked(consent), "redirect_uri": outcome.redirect_uri},
         "Sent." + (f" Go on here: {outcome.redirect_uri}" if outcome.redirect_uri else ""),
         as_json=as_json,
     )
-
-
-def _asked(consent: Consent) -> dict[str, Any]:
-    return {
-        "verifier": {lang: name.text for lang, name in consent.name.items()},
-        "registered": consent.registered,
-        "certificate": consent.certificate,
-        "origin": consent.origin,
-        "purpose": dict(consent.purpose),
-        "legal_basis": consent.legal_basis,
-        "claims": list(consent.claims),
-        "credentials": [
-            {"type": item.type, "format": item.format.format, "alternatives": list(item.format.alternatives)}
-            for item in consent.items
-        ],
-    }
-
-
-def consent_screen(consent: Consent) -> list[str]:
-    """The question in both languages, line by line."""
-    name = _label({lang: name.text for lang, name in consent.name.items()})
-    lines = [f"Who asks / 查詢者: {name}  ({consent.origin})"]
-    if not consent.registered:
-        lines.append(
-            "  NOT REGISTERED: nobody vouches for this verifier or its purpose. / 未經登記，請小心。"
-        )
-    if any(name.deceptive for name in consent.name.values()):
-        lines.append("  The name holds letters that pass for others. / 名稱含有易混淆的字元。")
-    lines.append(f"  certificate {consent.certificate[:16]}…")
-    if consent.purpose:
-        lines.append(f"Purpose / 用途: {_label(consent.purpose)}")
-        lines.append(f"  {consent.legal_basis}")
-    for item in consent.items:
-        lines.append(f"{_label(item.label)}  [{item.format.format}]")
-        lines += [
-            f"  sends / 提供: {plain(_label(shown.label))} = {plain(shown.value)}" for shown in item.shown
-        ]
-        lines.append(f"  keeps hidden / 不提供: {len(item.hidden)} other statements / 項其他資料")
-        lines.append(f"  copies left afterwards / 餘下副本: {item.left_after}")
-    return lines
 
 
 # --- backup
@@ -483,23 +439,24 @@ def restore(file: Path, data: Path, as_json: bool) -> None:
 
 @wallet.command(epilog=example("bauhinia wallet serve --data ./wallet --port 8403"))
 @_data
-@click.option("--base-url", help="Default: http://127.0.0.1 and the port.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
-@click.option("--tls-cert", type=click.Path(dir_okay=False, path_type=Path), help="Certificate chain in PEM.")
-@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its key in PEM.")
+@serve_options
 def serve(
-    data: Path, base_url: str | None, host: str, port: int, tls_cert: Path | None, tls_key: Path | None
+    data: Path,
+    base_url: str | None,
+    host: str,
+    port: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
 ) -> None:
     """Serve the wallet's pages for this machine's own browser. The page asks for the passphrase."""
     from web.service import Settings
-    from web.serving import serve as run
 
     from .app import create_app
 
     if not vault_path(data).is_file():
         raise VaultInvalid("there is no wallet here", hint=f"bauhinia wallet init --data {data} --trust DIR")
-    url = base_url or f"{'https' if tls_cert else 'http'}://{host}:{port}"
+    scheme = "https" if tls_cert else "http"
+    url = base_url or f"{scheme}://{host}:{DEFAULT_PORT if port is None else port}"
     settings = Settings(base_url=url, secret=secrets.token_bytes(32))
     # One worker: the open vault lives in its memory, and nowhere else.
     run(

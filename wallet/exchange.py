@@ -22,6 +22,7 @@ from credentials.errors import (
     Refusal,
     StateMismatch,
     TxCodeInvalid,
+    TypeMismatch,
     Untrusted,
 )
 from credentials.model import Seconds
@@ -322,9 +323,16 @@ def _entry(wallet: Wallet, issuer: str, event: str, type: str, code: str) -> Ent
         who=wallet.issuer_name(issuer),
         party=hashlib.sha256(issuer.encode()).hexdigest(),
         purpose={},
-        types=(type,),
+        types=(_type_name(wallet, type),),
         code=code,
     )
+
+
+def _type_name(wallet: Wallet, identifier: str) -> str:
+    try:
+        return wallet.catalogue.by_identifier(identifier).name
+    except TypeMismatch:
+        return identifier
 
 
 # --- Fetching again
