@@ -17,7 +17,7 @@ from credentials import calendar
 from credentials.errors import BauhiniaError, TypeMismatch
 from credentials.hkid import parse
 from openid4vc import vci
-from web.console import CommandGroup, answer, example, json_option, progress
+from web.console import CommandGroup, answer, example, json_option, progress, serve_options
 from web.keyfiles import read_file, replace_file
 
 from .app import (
@@ -44,7 +44,6 @@ from .store import Store
 if TYPE_CHECKING:
     from flask import Flask
 
-DEFAULT_PORT: Final = 8701
 PURGE_SECONDS: Final = 60
 
 _data = click.option(
@@ -233,6 +232,7 @@ def enrol(
     type=click.Choice(("dc+sd-jwt", "mso_mdoc", "both")),
     default="both",
     show_default=True,
+    help="Which of the two formats.",
 )
 @click.option(
     "--grant",
@@ -346,24 +346,15 @@ def publish(data: Path, out: Path | None, trust_list: Path | None, as_json: bool
     )
 
 
-@issuer.command(
-    epilog=example(
-        "bauhinia issuer serve --data ./issuer "
-        "--tls-cert ./trust/tls/server.crt --tls-key ./trust/tls/server.key"
-    )
-)
+@issuer.command(epilog=example("bauhinia issuer serve --data ./issuer"))
 @_data
-@click.option("--base-url", help="Default: as at `init`.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
-@click.option("--tls-cert", type=click.Path(dir_okay=False, path_type=Path), help="Certificate chain in PEM.")
-@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its key in PEM.")
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
+@serve_options
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes.")
 def serve(
     data: Path,
     base_url: str | None,
     host: str,
-    port: int,
+    port: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     workers: int,
@@ -389,6 +380,7 @@ def serve(
         port=port,
         certificate=tls_cert,
         key=tls_key,
+        data=data,
         workers=workers,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from credentials.errors import ConfigurationInvalid, FileUnreadable
 from credentials.model import Randomness
-from web.keyfiles import read_file, replace_file, write_private_file
+from web.keyfiles import TLS_FILES, read_file, replace_file, write_private_file
 
 from .app import IssuerSettings, Place, load_signers, load_status_signer, write_settings
 from .keyring import create_keyring, load_keyring
@@ -58,3 +58,8 @@ def _copy_signers(trust: Path, place: Place) -> None:
         write = write_private_file if file.suffix == ".key" else replace_file
         write(place.signers / file.name, read_file(file))
     replace_file(place.trust_list, read_file(trust / "trust-list.jwt"))
+    # A development PKI brings the server's TLS certificate along; elsewhere `serve` is told of one.
+    for name in TLS_FILES:
+        if (trust / name).is_file():
+            write = write_private_file if name.endswith(".key") else replace_file
+            write(place.data / name, read_file(trust / name))

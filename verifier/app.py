@@ -19,7 +19,7 @@ from credentials.keys import PublicKey
 from credentials.model import Randomness, Seconds
 from openid4vc.members import Members
 from web.database import sqlite_url
-from web.keyfiles import load_chain, load_public_jwk, load_signer, read_file, read_private_file
+from web.keyfiles import TLS_FILES, load_chain, load_public_jwk, load_signer, read_file, read_private_file
 from web.service import Settings, create_service
 from web.texts import load_texts
 
@@ -34,7 +34,6 @@ CONFIG: Final = "verifier.json"
 COOKIE_KEY: Final = "cookie.key"
 ROOT: Final = "trust-root.jwk"
 ACCESS: Final = ("access.crt", "access.key")
-TLS: Final = ("tls/server.crt", "tls/server.key")
 TLS_CA: Final = "tls/ca.crt"
 POLICIES: Final = "policies"
 DATABASE: Final = "verifier.db"
@@ -83,7 +82,7 @@ def open_desk(
     data = config.data
     signer = load_signer(data / ACCESS[0], data / ACCESS[1])
     if config.production:
-        for der in (*signer.chain, *load_chain(data / TLS[0])):
+        for der in (*signer.chain, *load_chain(data / TLS_FILES[0])):
             refuse_development(der)
     folder = data / POLICIES
     return Desk(

@@ -17,11 +17,19 @@ from credentials.errors import ConfigurationInvalid, FileUnreadable, PeerRefused
 from credentials.formats import FORMATS
 from revocation.publish import TRUST_LIST
 from revocation.token import Encoding
-from web.console import REFUSED, UNDETERMINED, CommandGroup, answer, example, json_option, progress
+from web.console import (
+    REFUSED,
+    UNDETERMINED,
+    CommandGroup,
+    answer,
+    example,
+    json_option,
+    progress,
+    serve_options,
+)
 from web.egress import Egress, EgressPolicy, open_egress
-from web.keyfiles import read_file, replace_file, write_private_file
+from web.keyfiles import TLS_FILES, read_file, replace_file, write_private_file
 from web.service import Settings
-from web.serving import serve as run_server
 
 from . import offline
 from .app import (
@@ -30,7 +38,6 @@ from .app import (
     COOKIE_KEY,
     POLICIES,
     ROOT,
-    TLS,
     TLS_CA,
     Config,
     create_app,
@@ -85,7 +92,7 @@ def init(
     source = trust / "verifier"
     files = {name: read_file(source / name) for name in ACCESS}
     if base_url.startswith("https:"):
-        files |= {name: read_file(trust / name) for name in (*TLS, TLS_CA)}
+        files |= {name: read_file(trust / name) for name in (*TLS_FILES, TLS_CA)}
     files[ROOT] = read_file(trust / ROOT)
     trust_list = read_file(trust / TRUST_LIST)
     own = [] if policies is None else sorted(policies.glob("*.json"))
@@ -118,38 +125,21 @@ def init(
 
 @verifier.command(epilog=example("bauhinia verifier serve --data ./shop --port 8702"))
 @_data
-@click.option("--base-url", help="Public origin, if it is another than at `init`.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; that of the base URL.")
-@click.option(
-    "--tls-cert",
-    "certificate",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TLS certificate (PEM); the one in the data directory if left out.",
-)
-@click.option(
-    "--tls-key",
-    "key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TLS private key (PEM).",
-)
+@serve_options
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes.")
 def serve(
     data: Path,
     base_url: str | None,
     host: str,
     port: int | None,
-    certificate: Path | None,
-    key: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     workers: int,
 ) -> None:
     """Serve the counter pages, the protocol and the API until stopped."""
+    from web.serving import serve as run_server
+
     config = load_config(data, base_url=base_url)
-    url = urlsplit(config.base_url)
-    if url.scheme == "https" and certificate is None and key is None:
-        certificate, key = data / TLS[0], data / TLS[1]
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--tls-cert and --tls-key go together")
     # Once here, so that a mistake is one message and not one from every worker.
     store = config.store()
     open_desk(config, store)
@@ -159,9 +149,10 @@ def serve(
         name="verifier",
         url=config.base_url,
         host=host,
-        port=port if port is not None else url.port or (443 if url.scheme == "https" else 80),
-        certificate=certificate,
-        key=key,
+        port=port,
+        certificate=tls_cert,
+        key=tls_key,
+        data=data,
         workers=workers,
     )
 

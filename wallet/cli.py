@@ -29,10 +29,8 @@ from credentials.errors import (
 )
 from credentials.model import Seconds
 from openid4vc.vci import Offer
-from web.console import CommandGroup, answer, example, json_option
+from web.console import CommandGroup, answer, example, json_option, serve_options
 from web.keyfiles import read_file, write_private_file
-from web.serving import serve as run
-from web.serving import serve_options
 from web.texts import plain
 
 from .backup import MAX_BYTES, Reissue, read_backup, write_backup
@@ -450,6 +448,7 @@ def serve(
 ) -> None:
     """Serve the wallet's pages for this machine's own browser. The page asks for the passphrase."""
     from web.service import Settings
+    from web.serving import serve as run
 
     from .app import create_app
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -87,6 +88,20 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")(
         command
     )
+
+
+def serve_options(command: F) -> F:
+    """The options of every ``serve`` command: ``base_url``, ``host``, ``port``, ``tls_cert``, ``tls_key``."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--tls-key", type=file, help="Its private key (PEM)."),
+        click.option("--tls-cert", type=file, help="TLS certificate (PEM); by default that in --data."),
+        click.option("--port", type=click.IntRange(0, 65535), help="By default that of the base URL."),
+        click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+        click.option("--base-url", help="Public origin, if it is another than at `init`."),
+    ):
+        command = option(command)
+    return command
 
 
 def answer(data: Mapping[str, Any], *lines: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from credentials.encoding import load_json
 from credentials.errors import ConfigurationInvalid, FileUnreadable
 from credentials.keys import PublicKey, Signer, software_sign
+
+TLS_FILES: Final = ("tls/server.crt", "tls/server.key")
+"""Where a party keeps its TLS certificate and key, below its data folder."""
 
 
 def read_file(path: str | Path) -> bytes:

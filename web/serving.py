@@ -7,11 +7,14 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from credentials.errors import FileUnreadable
+from credentials.errors import ConfigurationInvalid, FileUnreadable
+
+from .keyfiles import TLS_FILES
 
 PATIENCE: Final = 10
 """Seconds that a silent connection is kept while a request is incomplete."""
@@ -37,9 +40,10 @@ def serve(
     name: str,
     url: str,
     host: str = "127.0.0.1",
-    port: int,
+    port: int | None = None,
     certificate: str | Path | None = None,
     key: str | Path | None = None,
+    data: Path | None = None,
     workers: int = 2,
     threads: int = 4,
     patience: int = PATIENCE,
@@ -47,8 +51,16 @@ def serve(
     """Serve until SIGTERM or SIGINT; prints ``bauhinia NAME: listening on URL`` once the port is open.
 
     ``app_factory`` runs in every worker, after the fork. No access log is kept. Requests are capped in line,
-    header and time; a client that drips single bytes is a matter for a proxy in front.
+    header and time; a client that drips single bytes is a matter for a proxy in front. What is left out is
+    taken from ``url`` (port) and, where that is https, from ``data`` (``tls/server.crt`` and ``.key``).
     """
+    site = urlsplit(url)
+    if (certificate is None) != (key is None):
+        raise ConfigurationInvalid("a TLS certificate and its key go together", hint="--tls-cert, --tls-key")
+    if site.scheme == "https" and certificate is None and data is not None:
+        certificate, key = (data / name for name in TLS_FILES)
+    if port is None:
+        port = site.port or (443 if site.scheme == "https" else 80)
     for file in (certificate, key):
         if file is not None and not Path(file).is_file():
             raise FileUnreadable(f"there is no file {file}")
