@@ -208,13 +208,13 @@ class Copies(Rows):
             rows = connection.execute(query.where(copies.c.window_end > now)).all()
         return tuple(sorted((type, Window(start, end)) for type, start, end in rows))
 
-    def marked(self, type: str, window: Window) -> tuple[tuple[int, int], ...]:
-        """(index, status) of every copy of a list whose status is not 0."""
-        query = select(copies.c.idx, copies.c.status).where(
+    def marked(self, type: str, window: Window) -> tuple[int, ...]:
+        """The indices of a list whose copies were revoked."""
+        query = select(copies.c.idx).where(
             copies.c.type == type, copies.c.window_start == window.start, copies.c.status != 0
         )
         with self.read() as connection:
-            return tuple((index, status) for index, status in connection.execute(query).all())
+            return tuple(connection.execute(query).scalars())
 
     def held(self, enrolment: str) -> tuple[tuple[str, str, int], ...]:
         """(type, format, copies) of what an enrolment got, for the portal: numbers, no claims."""

@@ -34,10 +34,8 @@ def status_lists(issuer: Issuer) -> dict[str, StatusList]:
             wanted |= {(type.name, issuance.window(type, now=day)) for day in (now, now + DAY)}
     lists: dict[str, StatusList] = {}
     for name, window in sorted(wanted, key=lambda one: (one[0], one[1].start)):
-        statuses = StatusList.empty(publish.LIST_SIZE)
-        for index, status in issuer.store.marked(name, window):
-            statuses.set(index, status)
-        lists[publish.uri(issuer.url, issuer.catalogue.types[name].slug, window.start)] = statuses
+        uri = publish.uri(issuer.url, issuer.catalogue.types[name].slug, window.start)
+        lists[uri] = StatusList.with_invalid(issuer.store.marked(name, window), size=publish.LIST_SIZE)
     return lists
 
 

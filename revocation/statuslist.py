@@ -6,7 +6,10 @@ Status ``i`` stands in byte ``i * bits // 8``, the lowest-order bits first.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from typing import Final
+
+import numpy as np
 
 from credentials.errors import StatusIndexOutOfRange, StatusListInvalid, StatusValueUnknown, TooLarge
 
@@ -47,6 +50,16 @@ class StatusList:
         if size < 1 or size * bits % 8:
             raise StatusListInvalid("the size of a status list does not fill whole bytes")
         return cls(bits, bytearray(size * bits // 8))
+
+    @classmethod
+    def with_invalid(cls, indices: Collection[int], *, size: int) -> StatusList:
+        """A one-bit list of ``size`` entries in which ``indices`` are INVALID; made whole, at once."""
+        marked = np.fromiter(indices, np.int64, len(indices))
+        if size < 1 or size % 8 or (len(marked) and not 0 <= marked.min() <= marked.max() < size):
+            raise StatusIndexOutOfRange("status index is not in the list")
+        entries = np.zeros(size, np.uint8)
+        entries[marked] = INVALID
+        return cls(1, np.packbits(entries, bitorder="little").tobytes())
 
     def get(self, index: int) -> int:
         """The status at ``index``. Raises :class:`StatusIndexOutOfRange`, for what is no integer too."""

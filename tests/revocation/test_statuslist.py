@@ -80,6 +80,20 @@ def test_any_writes_read_back(bits: int, data: st.DataObject) -> None:
     assert all(again.get(i) == whole >> i * bits & (1 << bits) - 1 for i in range(size))
 
 
+@given(st.sets(st.integers(0, 4095)))
+def test_a_list_made_whole_equals_one_written_entry_by_entry(indices: set[int]) -> None:
+    statuses = StatusList.empty(4096)
+    for index in indices:
+        statuses.set(index, 1)
+    assert StatusList.with_invalid(sorted(indices), size=4096).data == bytes(statuses.data)
+
+
+@pytest.mark.parametrize(("indices", "size"), [([-1], 8), ([8], 8), ([], 7), ([], 0)])
+def test_a_list_made_whole_refuses_what_does_not_fit(indices: list[int], size: int) -> None:
+    with pytest.raises(StatusIndexOutOfRange):
+        StatusList.with_invalid(indices, size=size)
+
+
 @pytest.mark.parametrize("bits", [0, 3, 5, 16, -1, True, 1.0, "1", None])
 def test_bits(bits: Any) -> None:
     with pytest.raises(StatusListInvalid, match="bits"):
