@@ -64,13 +64,12 @@ def unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> Unfoldin
     if payload.get("_sd_alg", "sha-256") != "sha-256":
         raise DigestAlgorithmRefused("the digest algorithm is not sha-256")
     # b. Each disclosure by its digest, over the text as it came (4.2.3, 7.1 step 3.a).
-    waiting: dict[str, tuple[int, list[Any]]] = {}
-    for index, disclosure in enumerate(disclosures):
-        waiting[digest_of(disclosure)] = index, _contents(disclosure)
+    contents = [_contents(disclosure) for disclosure in disclosures]
+    waiting = dict(zip(map(digest_of, disclosures), enumerate(contents), strict=True))
     if len(waiting) != len(disclosures):
         raise DigestRepeated("a disclosure is there twice")
     # c. From the root down, whatever disclosures bring to light included (steps 3.b to 3.e, 4).
-    short_salt = any(len(contents[0]) < SALT_CHARACTERS for _, contents in waiting.values())
+    short_salt = any(len(content[0]) < SALT_CHARACTERS for content in contents)
     walk = _Walk(waiting)
     claims = walk.read_object(payload, ())
     # d. No disclosure that nothing refers to (step 5).
@@ -112,9 +111,10 @@ class _Walk:
         if not isinstance(digests, list):
             raise SdJwtMalformed("_sd is not an array")
         self.count(digests)
+        waiting, places = self.waiting, self.places
         for digest in digests:
             # No disclosure: a decoy, or a claim withheld (step 3.c.i).
-            if (found := self.waiting.pop(digest, None)) is None:
+            if (found := waiting.pop(digest, None)) is None:
                 continue
             index, contents = found
             if len(contents) != 3:
@@ -124,7 +124,7 @@ class _Walk:
                 raise ClaimNameForbidden("a disclosure bears a reserved name")
             if name in claims:
                 raise ClaimCollision("a disclosure bears the name of a claim that is there")
-            self.places[index] = here = (*place, name)
+            places[index] = here = (*place, name)
             claims[name] = self.read(value, here) if isinstance(value, (dict, list)) else value
         return claims
 

@@ -101,7 +101,7 @@ def _certificates(x5c: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 def parse_compact(
-    token: str, *, typ: str, max_bytes: int = MAX_TOKEN_BYTES, allow: frozenset[str] = frozenset()
+    token: str | bytes, *, typ: str, max_bytes: int = MAX_TOKEN_BYTES, allow: frozenset[str] = frozenset()
 ) -> Jws:
     """Take a compact JWS apart; the signature is not checked yet.
 
@@ -112,9 +112,11 @@ def parse_compact(
     # 1. Three parts, none of them large (RFC 7515, 5.2 step 1): refused before anything is decoded.
     if len(token) > max_bytes:
         raise TooLarge(f"JWS over {max_bytes} bytes")
-    if token.count(".") != 2:
-        raise JwsMalformed("not a JWS in compact form")
-    encoded_header, encoded_payload, encoded_signature = token.split(".")
+    try:
+        raw = token.encode("ascii") if isinstance(token, str) else token
+        encoded_header, encoded_payload, encoded_signature = raw.split(b".", 3)
+    except ValueError:  # not ASCII, or not three
+        raise JwsMalformed("not a JWS in compact form") from None
     if len(encoded_header) > MAX_HEADER_BYTES:
         raise TooLarge(f"JWS header over {MAX_HEADER_BYTES} bytes")
     # 2. The header, judged (steps 2 to 4).
@@ -128,10 +130,10 @@ def parse_compact(
     # 4. r || s, exactly 64 bytes (RFC 7518, 3.4).
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureInvalid("ES256 signature is not 64 bytes")
-    return Jws(header, payload, token[: -len(encoded_signature) - 1].encode("ascii"), signature)
+    return Jws(header, payload, raw[: -len(encoded_signature) - 1], signature)
 
 
-def _fresh_header(encoded: str, typ: str, allow: frozenset[str]) -> Mapping[str, Any]:
+def _fresh_header(encoded: bytes, typ: str, allow: frozenset[str]) -> Mapping[str, Any]:
     # 1. One JSON object without repeated members.
     try:
         header = load_json_object(unb64u(encoded))

@@ -148,7 +148,7 @@ def present(
     if _holder_key(payload).point != holder.public.point:
         raise HolderBindingInvalid("the credential is bound to another key")
     kept = disclosures if isinstance(show, Everything) else _select(tree, disclosures, show)
-    shown = b"~".join((jwt.encode(), *kept, b""))
+    shown = b"~".join((jwt, *kept, b""))
     binding: dict[str, Any] = {
         "iat": now,
         "aud": session.audience,
@@ -257,7 +257,7 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
 
 
 def _check_binding(
-    token: str, presentation: bytes, *, key: PublicKey, session: Session, now: Seconds
+    token: bytes, presentation: bytes, *, key: PublicKey, session: Session, now: Seconds
 ) -> None:
     """RFC 9901, 7.3 step 5, and OpenID4VP 1.0, B.3.5 and 8.4."""
     # 1. A key-binding JWT, signed with the key of ``cnf`` (step 5.a to 5.d).
@@ -279,7 +279,7 @@ def _check_binding(
     if not now - STALE <= made <= now + SKEW or _over(members, now):
         raise PresentationStale("the presentation was not made now")
     # 5. Over these disclosures: the bytes up to the last tilde, as they came (step 5.g).
-    shown = presentation[: presentation.rindex(b"~") + 1]
+    shown = presentation[: -len(token)]
     if members.get("sd_hash") != digest_of(shown):
         raise DisclosureHashMismatch("the key-binding JWT is over other disclosures")
     # 6. Approving the transaction data that was sent, and no other (OpenID4VP 1.0, B.3.3.1).
@@ -305,20 +305,21 @@ def _require_binding(session: Session) -> None:
         raise ConfigurationInvalid("a session needs a nonce and an audience")
 
 
-def _split(token: bytes) -> tuple[str, list[bytes], str]:
+def _split(token: bytes) -> tuple[bytes, list[bytes], bytes]:
     """Issuer-signed JWT, disclosures, and what follows the last tilde (RFC 9901, 4)."""
     if len(token) > MAX_BYTES:
         raise TooLarge(f"SD-JWT over {MAX_BYTES} bytes")
-    if token.count(b"~") > MAX_DISCLOSURES + 1:
+    jwt, *disclosures = token.split(b"~", MAX_DISCLOSURES + 2)
+    if len(disclosures) > MAX_DISCLOSURES + 1:
         raise TooLarge(f"more than {MAX_DISCLOSURES} disclosures")
-    try:
-        jwt, *disclosures, rest = token.split(b"~")
-        parts = jwt.decode("ascii"), disclosures, rest.decode("ascii")
-    except ValueError:  # no tilde at all, or not ASCII
-        raise SdJwtMalformed("not an SD-JWT") from None
+    if not disclosures:
+        raise SdJwtMalformed("not an SD-JWT")
+    rest = disclosures.pop()
+    if not jwt.isascii() or not rest.isascii():
+        raise SdJwtMalformed("not an SD-JWT")
     if not jwt or not all(disclosures):
         raise SdJwtMalformed("a part of the SD-JWT is empty")
-    return parts
+    return jwt, disclosures, rest
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str:
