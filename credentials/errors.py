@@ -309,7 +309,11 @@ class OverAsking(
     HolderRefused,
     code="over_asking",
     advice="The verifier asks for more than it is registered for. Nothing was sent.",
-): ...
+):
+    """``asked`` is what goes beyond, as names of the catalogue: pairs of credential type and claim."""
+
+    asked: tuple[tuple[str, str], ...] = ()
+
 class CopiesExhausted(
     HolderRefused,
     code="copies_exhausted",

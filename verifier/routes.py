@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from flask import Flask, Response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
+from credentials.calendar import HONG_KONG
 from credentials.encoding import load_json_object
 from credentials.errors import RequestInvalid, SessionNotBound
 from credentials.formats import FORMATS
@@ -75,7 +77,9 @@ def _pages(app: Flask, desk: Desk) -> None:
             "link": desk.link(state.request_id),
         }
         if outcome is not None:
-            return render_template("verifier/verdict.html", kind=_kind(outcome), **shown)
+            return render_template(
+                "verifier/verdict.html", kind=_kind(outcome), list_from=_list_from(outcome), **shown
+            )
         allow_scripts()
         return render_template("verifier/waiting.html", **shown)
 
@@ -105,6 +109,13 @@ def _kind(outcome: object) -> str:
     if isinstance(outcome, Accepted):
         return "amber" if outcome.level == "amber" else "accepted"
     return "undetermined" if isinstance(outcome, Undetermined) else "refused"
+
+
+def _list_from(outcome: object) -> str:
+    """When the oldest status list was signed that an acceptance relies on, in Hong Kong time."""
+    if not isinstance(outcome, Accepted) or outcome.status_issued is None:
+        return ""
+    return datetime.fromtimestamp(outcome.status_issued, HONG_KONG).strftime("%Y-%m-%d %H:%M")
 
 
 # --- OpenID4VP

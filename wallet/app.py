@@ -15,14 +15,21 @@ from flask import Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from credentials.calendar import HONG_KONG
-from credentials.errors import BauhiniaError, HolderRefused, NotFound, TypeMismatch, VaultLocked
+from credentials.errors import (
+    BauhiniaError,
+    HolderRefused,
+    NotFound,
+    OverAsking,
+    TypeMismatch,
+    VaultLocked,
+)
 from openid4vc.dcql import select
 from openid4vc.vci import AuthorizationCodeOffer, Offer, PreAuthorizedOffer
 from web.qr import read_image
 from web.service import Settings, create_service
 from web.texts import load_texts
 
-from .desk import Desk, Result
+from .desk import Desk, Refused, Result
 from .exchange import accept, begin_sign_in, finish_sign_in, open_offer, sync
 from .holding import Holding, warnings
 from .opening import open_wallet
@@ -111,9 +118,14 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
             try:
                 asked = look(wallet, text)
             except HolderRefused as error:
-                return render_template("refused.html", error=error), 403
+                return redirect(url_for("refused", id=desk.put(_refused(wallet, error))), 303)
             return redirect(url_for("question", id=desk.put(asked)), 303)
         return redirect(url_for("offer", id=desk.put(open_offer(wallet, text))), 303)
+
+    @app.get("/refused/<id>")
+    def refused(id: str) -> ResponseReturnValue:
+        mine()
+        return render_template("refused.html", refused=desk.get(id, Refused))
 
     @app.get("/offer/<id>")
     def offer(id: str) -> ResponseReturnValue:
@@ -193,6 +205,21 @@ def _offer_page(wallet: Wallet, id: str, offer: Offer, refusal: BauhiniaError | 
         sign_in=isinstance(code, AuthorizationCodeOffer) or pre is None,
         refusal=refusal,
     )
+
+
+def _refused(wallet: Wallet, error: HolderRefused) -> Refused:
+    if not isinstance(error, OverAsking):
+        return Refused(error.code, {}, ())
+    # Whoever asks too much was named in the log a moment ago.
+    return Refused(error.code, wallet.log()[0].who, tuple(_claim(wallet, *asked) for asked in error.asked))
+
+
+def _claim(wallet: Wallet, type: str, claim: str) -> Mapping[str, str]:
+    """How a claim is called; the words of a stranger's request where the catalogue does not know it."""
+    try:
+        return wallet.catalogue.types[type].claim(claim).label
+    except (KeyError, TypeMismatch):
+        return {"en": f"{type} {claim}", "zh-Hant": f"{type} {claim}"}
 
 
 def _title(wallet: Wallet, configuration: str) -> dict[str, Any]:

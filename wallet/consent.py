@@ -114,7 +114,9 @@ def check_registration(
         return
     over = over_asking(request, catalogue)
     if over:
-        raise OverAsking(f"the verifier asks for more than it registered for: {_listed(over)}")
+        refusal = OverAsking(f"the verifier asks for more than it registered for: {_listed(over)}")
+        refusal.asked = tuple((item.type, item.claim) for item in over)
+        raise refusal
 
 
 def _listed(over: Sequence[Asked]) -> str:

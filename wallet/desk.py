@@ -9,7 +9,7 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,15 @@ class Result:
     outcome: Outcome | None = None
     received: tuple[Received, ...] = ()
     question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that the wallet refused: the code, who asked where that is known, what went too far."""
+
+    code: str
+    who: Mapping[str, str]
+    too_much: tuple[Mapping[str, str], ...]
 
 
 @dataclass
@@ -72,7 +81,7 @@ class Desk:
             self._seen = self.clock()
             return self._wallet
 
-    def put(self, paper: Offer | Question | Result) -> str:
+    def put(self, paper: Offer | Question | Result | Refused) -> str:
         with self._lock:
             while len(self._papers) >= KEPT:
                 del self._papers[next(iter(self._papers))]

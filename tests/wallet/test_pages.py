@@ -104,7 +104,7 @@ def test_an_offer_is_accepted_with_its_code(world: World, browser: Browser) -> N
     page = browser.post(browser.action(""), tx_code=TX_CODE)
     assert page.count("4 copies") == 2
     front = browser.go("/")
-    assert front.count('<li class="card"') == 2
+    assert front.count('id="card-') == 2
     assert "amber-text" in front  # four copies are few
     assert "18" in browser.go("/card/age-1.sd-jwt")
 
@@ -152,11 +152,13 @@ def test_a_picture_of_the_code_is_as_good_as_the_link(world: World, browser: Bro
 def test_p26_over_asking_is_shown_and_cannot_be_agreed_to(world: World, browser: Browser) -> None:
     world.stocked("age-1.sd-jwt")
     page = browser.post("/open", link=world.verifier.ask(sd_query("age_over_18", "age_over_21")))
-    assert browser.status == 403
     assert 'id="refused"' in page
     assert "over_asking" in page
-    assert "age_over_21" in page
+    assert "Bauhinia development verifier" in page
+    assert "21 or over" in page
+    assert "18 or over" not in page  # it is registered for that
     assert 'id="yes"' not in page
+    assert "年滿21歲" in browser.go(f"{browser.path}?lang=zh-Hant")
     assert world.verifier.raw == []
 
 
