@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from credentials.errors import PeerRefused
 from web.console import example, json_option
@@ -31,8 +32,7 @@ def demo(serve: bool, as_json: bool) -> None:
             steps: list[Step] = []
             for step in journey(parties, enrolments):
                 steps.append(step)
-                mark = "[green]✓[/green]" if step.ok else "[red]✗[/red]"
-                console.print(f"{mark} {FORMATS[step.format]:9} {escape(step.said)}")
+                console.print(_line(step))
         ok = all(step.ok for step in steps)
         seconds = round(time.monotonic() - started, 1)
         if as_json:
@@ -49,6 +49,16 @@ def demo(serve: bool, as_json: bool) -> None:
             _stay(console, parties)
     if not ok:
         raise PeerRefused("a step of the journey did not go as it must")
+
+
+def _line(step: Step) -> Table:
+    """One step; long sentences wrap under themselves."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=1)
+    line.add_column(width=max(map(len, FORMATS.values())))
+    line.add_column()
+    line.add_row("[green]✓[/green]" if step.ok else "[red]✗[/red]", FORMATS[step.format], escape(step.said))
+    return line
 
 
 def _stay(console: Console, parties: Machine) -> None:

@@ -26,6 +26,8 @@ from credentials.errors import NetworkUnavailable, PeerRefused
 START_SECONDS: Final = 20
 """How long a server may take until it answers."""
 
+STATE: Final = "XDG_STATE_HOME"
+
 PASSPHRASE: Final = "four synthetic words only"  # noqa: S105 - of demo wallets, which hold invented people
 """The passphrase of every demo wallet."""
 
@@ -166,7 +168,14 @@ def machine(folder: Path) -> Iterator[Machine]:
         issuer_url=f"https://localhost:{free_port()}",
         verifier_url=f"https://localhost:{free_port()}",
     )
+    home = os.environ.get(STATE)
+    # The stamps of these wallets go with the folder, and not into the home of whoever runs this.
+    os.environ[STATE] = str(folder / "state")
     try:
         yield parties
     finally:
         parties.stop()
+        if home is None:
+            del os.environ[STATE]
+        else:
+            os.environ[STATE] = home

@@ -22,6 +22,7 @@ from .cli import main
 SETTINGS: Final = {
     "BAUHINIA_PASSPHRASE": "the wallet's passphrase, where no terminal can be asked",
     "BAUHINIA_WALLET": "the wallet's folder, instead of `--data`",
+    "XDG_STATE_HOME": "where wallets keep the stamp that tells an older vault file; default `~/.local/state`",
 }
 """Environment variables that the programs read."""
 

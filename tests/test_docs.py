@@ -48,7 +48,9 @@ def test_every_setting_is_read_by_a_program() -> None:
         path.read_text(encoding="utf-8") for path in ROOT.glob("*/*.py") if path.parent.name != "tests"
     )
     read = set(
-        re.findall(r'"(BAUHINIA_[A-Z_]+)"', source.replace((ROOT / "bauhinia/reference.py").read_text(), ""))
+        re.findall(
+            r'"((?:BAUHINIA|XDG)_[A-Z_]+)"', source.replace((ROOT / "bauhinia/reference.py").read_text(), "")
+        )
     )
     assert read == set(SETTINGS)
 
