@@ -55,22 +55,7 @@ class PublicKey:
     @classmethod
     def from_jwk(cls, jwk: object) -> PublicKey:
         """Read ``{"kty":"EC","crv":"P-256","x":…,"y":…}``; refuse private members and other algorithms."""
-        if not isinstance(jwk, Mapping):
-            raise KeyMalformed("JWK is not an object")
-        members: Mapping[str, Any] = jwk  # pyright: ignore[reportUnknownVariableType]
-        if not _PRIVATE_MEMBERS.isdisjoint(members):
-            raise KeyMalformed("JWK holds a private key")
-        if members.get("kty") != "EC" or members.get("crv") != "P-256":
-            raise KeyMalformed("JWK is not EC P-256")
-        if members.get("alg", "ES256") not in ("ES256", "ECDH-ES"):
-            raise KeyMalformed("JWK is for another algorithm")
-        x, y = members.get("x"), members.get("y")
-        if not isinstance(x, str) or not isinstance(y, str):
-            raise KeyMalformed("JWK lacks a coordinate")
-        try:
-            return cls._from_coordinates(unb64u(x), unb64u(y))
-        except Base64Malformed:
-            raise KeyMalformed("JWK coordinate is not base64url") from None
+        return cls.from_point(jwk_point(jwk))
 
     @classmethod
     def from_cose(cls, cose: object) -> PublicKey:
@@ -85,13 +70,7 @@ class PublicKey:
         x, y = members.get(-2), members.get(-3)
         if not isinstance(x, bytes) or not isinstance(y, bytes):
             raise KeyMalformed("COSE_Key coordinate is not a byte string")
-        return cls._from_coordinates(x, y)
-
-    @classmethod
-    def _from_coordinates(cls, x: bytes, y: bytes) -> PublicKey:
-        if len(x) != 32 or len(y) != 32:
-            raise KeyMalformed("P-256 coordinate is not 32 bytes")
-        return cls.from_point(b"\x04" + x + y)
+        return cls.from_point(_point(x, y))
 
     def jwk(self) -> dict[str, str]:
         return {
@@ -124,6 +103,32 @@ class PublicKey:
             self.key.verify(der, message, _ES256)
         except InvalidSignature:
             raise SignatureInvalid("ES256 signature does not verify") from None
+
+
+def jwk_point(jwk: object) -> bytes:
+    """The point a JWK names, by the rules of :meth:`PublicKey.from_jwk`; it may not lie on the curve."""
+    if not isinstance(jwk, Mapping):
+        raise KeyMalformed("JWK is not an object")
+    members: Mapping[str, Any] = jwk  # pyright: ignore[reportUnknownVariableType]
+    if not _PRIVATE_MEMBERS.isdisjoint(members):
+        raise KeyMalformed("JWK holds a private key")
+    if members.get("kty") != "EC" or members.get("crv") != "P-256":
+        raise KeyMalformed("JWK is not EC P-256")
+    if members.get("alg", "ES256") not in ("ES256", "ECDH-ES"):
+        raise KeyMalformed("JWK is for another algorithm")
+    x, y = members.get("x"), members.get("y")
+    if not isinstance(x, str) or not isinstance(y, str):
+        raise KeyMalformed("JWK lacks a coordinate")
+    try:
+        return _point(unb64u(x), unb64u(y))
+    except Base64Malformed:
+        raise KeyMalformed("JWK coordinate is not base64url") from None
+
+
+def _point(x: bytes, y: bytes) -> bytes:
+    if len(x) != 32 or len(y) != 32:
+        raise KeyMalformed("P-256 coordinate is not 32 bytes")
+    return b"\x04" + x + y
 
 
 Sign = Callable[[bytes], bytes]

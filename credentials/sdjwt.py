@@ -38,7 +38,7 @@ from .errors import (
     TypeMismatch,
 )
 from .jose import Jws, parse_compact, sign_compact
-from .keys import HolderKey, PublicKey, Signer
+from .keys import HolderKey, PublicKey, Signer, jwk_point
 from .model import Claims, Disclosed, Everything, StatusRef, Window
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def present(
         raise SdJwtMalformed("a credential has nothing after its last tilde")
     payload = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES).unverified()
     tree = unfold(payload, disclosures)
-    if _holder_key(payload).point != holder.public.point:
+    if jwk_point(_holder_jwk(payload)) != holder.public.point:
         raise HolderBindingInvalid("the credential is bound to another key")
     kept = disclosures if isinstance(show, Everything) else _select(tree, disclosures, show)
     shown = b"~".join((jwt, *kept, b""))
@@ -241,7 +241,7 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
     if session.audience not in (audience if isinstance(audience, list) else [audience]):
         raise AudienceMismatch("the credential is for another audience")
     # 11. The holder of the key in ``cnf`` signed for this verifier, now, exactly what is here (7.3).
-    key = _holder_key(payload)
+    key = PublicKey.from_jwk(_holder_jwk(payload))
     _check_binding(binding, presentation, key=key, session=session, now=now)
     # Left to the caller: the status list, and that the nonce is spent once.
     return Disclosed(
@@ -343,14 +343,14 @@ def _whole(value: object, name: str) -> Seconds:
     return value
 
 
-def _holder_key(payload: Mapping[str, Any]) -> PublicKey:
+def _holder_jwk(payload: Mapping[str, Any]) -> object:
     """The one key of ``cnf`` (RFC 7800, 3.1): ``jwk``, public, and nothing beside it."""
     cnf = payload.get("cnf")
     if not isinstance(cnf, dict) or "jwk" not in cnf:
         raise HolderBindingMissing("the credential is not bound to a key")
     if len(cnf) != 1:
         raise HolderBindingInvalid("the credential names more than one confirmation key")
-    return PublicKey.from_jwk(cnf["jwk"])
+    return cnf["jwk"]
 
 
 def _status(payload: Mapping[str, Any]) -> StatusRef | None:

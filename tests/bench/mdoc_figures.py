@@ -1,7 +1,7 @@
 """mdoc against its floor, and against the PyPI package ``pymdoccbor`` on the same work.
 
-The peer has no holder side, so there is no ``mdoc.present.peer``; and its verifier checks the issuer's part only,
-while ours checks the device signature too.
+The peer has no holder side, so there is no ``mdoc.present.peer``; and its verifier checks the issuer's part
+only, while ours checks the device signature too.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def issue_peer() -> Figure:
 
 
 def peer_verifier() -> Callable[[], None]:
-    presentation = unb64u(ff.verify_inputs("mdoc")[0])
+    presentation = unb64u(ff.presentation("mdoc"))
     anchors = [x509.load_der_x509_certificate(der) for der in ff.stage_of("mdoc").anchors]
 
     def verify() -> None:
@@ -74,7 +74,7 @@ def peer_verifier() -> Callable[[], None]:
 
 
 def verify_peer() -> Figure:
-    trust = ff.verify_inputs("mdoc")[1]
+    trust = ff.trust("mdoc")
     return against_peer("mdoc.verify.peer", lambda: ff.verify("mdoc", trust), peer_verifier(), PEER, 2)
 
 

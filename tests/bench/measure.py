@@ -15,7 +15,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of ``build/bench.json``; ``ratio`` is value over ``against``, lower is better unless it says so."""
+    """One row of ``build/bench.json``; ``ratio`` is value over ``against``: lower is better, if not said."""
 
     name: str
     value: float
@@ -68,5 +68,5 @@ def against_floor(name: str, work: Work, floor: Work, floor_name: str, target: f
 
 def against_peer(name: str, work: Work, peer: Work, peer_name: str, times_faster: float) -> Figure:
     """``ratio`` is how many times as long the peer takes."""
-    value, other = side_by_side(work, peer, rounds=5)
-    return Figure(name, value * 1e3, "ms", peer_name, other / value, f"ratio >= {times_faster}", 5)
+    value, other = side_by_side(work, peer, rounds=ROUNDS)
+    return Figure(name, value * 1e3, "ms", peer_name, other / value, f"ratio >= {times_faster}", ROUNDS)
