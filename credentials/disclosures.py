@@ -35,6 +35,7 @@ MAX_DIGESTS: Final = 2_048
 MAX_NESTING: Final = 16
 SALT_CHARACTERS: Final = 22  # 128 bits in base64url
 
+_NESTED: Final = (dict, list)
 _RESERVED: Final = frozenset({"_sd", "...", "_sd_alg"})
 
 
@@ -101,7 +102,7 @@ class _Walk:
         if place and "_sd_alg" in node:
             raise DigestAlgorithmRefused("_sd_alg stands below the top level")
         claims: dict[str, Any] = {
-            name: self.read(value, (*place, name)) if isinstance(value, (dict, list)) else value
+            name: self.read(value, (*place, name)) if isinstance(value, _NESTED) else value
             for name, value in node.items()
             if name not in _RESERVED
         }
@@ -125,7 +126,7 @@ class _Walk:
             if name in claims:
                 raise ClaimCollision("a disclosure bears the name of a claim that is there")
             places[index] = here = (*place, name)
-            claims[name] = self.read(value, here) if isinstance(value, (dict, list)) else value
+            claims[name] = self.read(value, here) if isinstance(value, _NESTED) else value
         return claims
 
     def read_array(self, node: list[Any], place: Place) -> list[Any]:
