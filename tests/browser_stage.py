@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -32,7 +32,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 from bauhinia.journey import OVER_ASK, RESIDENTS, prepare
 from bauhinia.processes import PASSPHRASE, Machine, bauhinia, free_port, machine
 from credentials import calendar
-from credentials.hkid import Hkid
 from issuer.app import Place, load_status_signer, open_issuer
 from issuer.population import population
 from issuer.publishing import publication, put
@@ -62,6 +61,8 @@ STRICT_ABOUT_AGE: Final = {
 }
 """The verifier's own policy, but a status list of one hour is amber already."""
 
+_PAGE_CHECK: Final = (Path(__file__).parent / "browser" / "page_check.js").read_text(encoding="utf-8")
+
 PHONE: Final = (390, 844)
 SMALL_PHONE: Final = (360, 740)
 COUNTER: Final = (1280, 800)
@@ -88,7 +89,8 @@ class Browser:
         """Wait for an element that is on the page and visible."""
 
         def shown(driver: webdriver.Chrome) -> WebElement | None:
-            with contextlib.suppress(StaleElementReferenceException):
+            # The page may change between finding an element and looking at it: then look again.
+            with contextlib.suppress(WebDriverException):
                 for element in driver.find_elements(By.CSS_SELECTOR, css):
                     if element.is_displayed():
                         return element
@@ -96,7 +98,7 @@ class Browser:
 
         try:
             found = WebDriverWait(self.driver, patience, poll_frequency=0.05).until(shown)
-        except WebDriverException as error:
+        except TimeoutException as error:
             raise AssertionError(
                 f"no {css} on {urlsplit(self.url).path}: {self.text('body')[:400]}"
             ) from error
@@ -122,6 +124,17 @@ class Browser:
     def script(self, code: str, *arguments: Any) -> Any:
         return self.driver.execute_script(code, *arguments)
 
+    def check_page(self) -> None:
+        """What must hold of every page, on a small phone, in both colour schemes, for fingers and eyes."""
+        before = self.script("return [innerWidth, innerHeight]")
+        problems: list[str] = []
+        for scheme in ("dark", "light"):
+            self.colours(scheme)
+            self.screen(SMALL_PHONE)
+            problems += [f"{scheme}: {problem}" for problem in self.script(_PAGE_CHECK)]
+        self.screen((before[0], before[1]))
+        assert not problems, f"{urlsplit(self.url).path}: {problems}"
+
     # --- tabs
 
     def new_tab(self) -> str:
@@ -130,6 +143,18 @@ class Browser:
 
     def to(self, tab: str) -> None:
         self.driver.switch_to.window(tab)
+
+    def start_afresh(self) -> None:
+        """One tab with an empty page, no cookies, no complaints."""
+        first, *others = self.driver.window_handles
+        for tab in others:
+            self.to(tab)
+            self.driver.close()
+        self.to(first)
+        self.go("about:blank")
+        self.command("Network.clearBrowserCookies", {})
+        self.listen()
+        self.complaints.clear()
 
     # --- the device
 
@@ -157,7 +182,9 @@ class Browser:
 
     def tab_to(self, css: str, *, at_most: int = 40) -> int:
         """Press Tab from the top of the page until the element has the focus; gives how often."""
-        self.script("document.activeElement.blur(); window.getSelection().removeAllRanges(); scrollTo(0, 0)")
+        self.script(
+            "const top = document.body; top.tabIndex = -1; top.focus(); top.removeAttribute('tabindex')"
+        )
         for times in range(1, at_most + 1):
             self.press(Keys.TAB)
             if self.script("return document.activeElement.matches(arguments[0])", css):
@@ -175,13 +202,18 @@ class Browser:
         self.complaints += [
             entry["message"]
             for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+            if entry["level"] in ("WARNING", "SEVERE")
         ]
 
     def hosts(self) -> set[str]:
         """Every origin that a page asked for anything so far."""
         self.listen()
         parts = map(urlsplit, self.asked_for)
-        return {f"{part.scheme}://{part.netloc}" for part in parts if part.scheme not in ("data", "chrome")}
+        return {
+            f"{part.scheme}://{part.netloc}"
+            for part in parts
+            if part.scheme not in ("data", "chrome", "about")
+        }
 
 
 @contextlib.contextmanager
@@ -213,14 +245,14 @@ def browser(folder: Path, certificate: Path) -> Iterator[Browser]:
 class Stage:
     """The machine, a browser, and where each person's wallet has its pages.
 
-    ``newcomer`` is the identity card number, as a person would type it, of a synthetic resident who is in the
-    register and not enrolled.
+    ``newcomers`` are identity card numbers, as a person would type them, of synthetic residents who are in
+    the register and not enrolled; the wallet ``newcomer`` is empty.
     """
 
     machine: Machine
     browser: Browser
     wallets: Mapping[str, str]
-    newcomer: str
+    newcomers: Iterator[str]
 
     @property
     def origins(self) -> set[str]:
@@ -248,14 +280,14 @@ class Stage:
         self.browser.see("#waiting")
         return str(self.browser.script("return document.querySelector('#link').textContent"))
 
-    def enrol(self) -> None:
-        """Enrol the newcomer at the issuer's portal and sign in: ends on the portal."""
+    def enrol(self) -> tuple[str, str]:
+        """Enrol a newcomer at the issuer's portal; gives the two codes that the page shows once."""
         here = self.browser
         here.go(self.machine.issuer_url)
-        here.fill("#hkid", self.newcomer)
+        here.fill("#hkid", next(self.newcomers))
         here.click("form[action='/enrol'] button")
         here.see("#sign-in-code")
-        self.sign_in(here.text("#sign-in-code"), here.text("#passcode"))
+        return here.text("#sign-in-code"), here.text("#passcode")
 
     def sign_in(self, code: str, passcode: str) -> None:
         self.browser.go(self.machine.issuer_url)
@@ -263,6 +295,11 @@ class Stage:
         self.browser.fill("#passcode", passcode)
         self.browser.click("form[action='/sign-in'] button")
         self.browser.see("form[action='/offer']")
+
+    def sign_out(self) -> None:
+        self.browser.go(self.machine.issuer_url)
+        self.browser.click("form[action='/sign-out'] button")
+        self.browser.see("#sign_in_code")
 
     def offer(self, *slugs: str, grant: str = "pre-authorized") -> tuple[str, str]:
         """Make an offer on the portal's page, where the browser is; gives the link and the code."""
@@ -288,16 +325,12 @@ def publish_old_lists(parties: Machine) -> None:
     bauhinia("verifier", "sync", "--data", parties.data("verifier"), "--from", str(place.published))
 
 
-def newcomer() -> str:
-    """The number of the first adult of the register after the people with a part."""
+def newcomers() -> Iterator[str]:
+    """The numbers of the adults of the register after the people with a part."""
     today = datetime.now(UTC).astimezone(calendar.HONG_KONG).date()
-    people = islice(population(RESIDENTS, seed=1, today=today), 3, None)
-    numbers = (person.hkid for person in people if today.year - person.birth.year in range(25, 60))
-    return _as_printed(next(number for number in numbers if number is not None))
-
-
-def _as_printed(number: Hkid) -> str:
-    return f"{number.body}({number.check})"
+    for person in islice(population(RESIDENTS, seed=1, today=today), 3, None):
+        if person.hkid is not None and today.year - person.birth.year in range(25, 60):
+            yield f"{person.hkid.body}({person.hkid.check})"
 
 
 @contextlib.contextmanager
@@ -325,4 +358,4 @@ def stage(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterato
         note("Starting Chromium")
         certificate = parties.pki / "tls" / "server.crt"
         chromium = until_end.enter_context(browser(folder / "chromium", certificate))
-        yield Stage(parties, chromium, wallets, newcomer())
+        yield Stage(parties, chromium, wallets, newcomers())
