@@ -54,7 +54,7 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The answer is no; ``code`` is that of a leaf of the error tree. ``learned`` is empty unless all was
-    genuine and the values decided."""
+    genuine, and the values or the status decided."""
 
     code: str
     learned: Learned
@@ -121,22 +121,8 @@ def _verify(
             )
             for presentation in presentations
         ]
-    # 4. None of them is revoked, as far as the lists at hand say (Token Status List, 8.3).
-    evidence = [
-        check(
-            disclosed.status,
-            format=disclosed.format,
-            required=policy.ask_of(query_id).type.revocable,
-            lists=lists,
-            now=now,
-            freshness=policy.freshness,
-        )
-        for query_id, all_disclosed in presented.items()
-        for disclosed in all_disclosed
-    ]
-    # 5. Together they answer the query; what was not asked for is dropped (8.6, steps 3 and 4).
+    # 4. Together they answer the query; what was not asked for is dropped (8.6, steps 3 and 4).
     answers = dcql.check(request.query, presented)
-    # 6. The policy's decision, on nothing but the claims that were asked for.
     learned: dict[str, dict[str, object]] = {}
     met = True
     for query_id, items in answers.items():
@@ -146,6 +132,24 @@ def _verify(
             met = met and _holds(ask, values)
             learned.setdefault(ask.type.name, {}).update(values)
     formats = tuple(dict.fromkeys(d.format for items in presented.values() for d in items))
+    # 5. None of them is revoked, as far as the lists at hand say (Token Status List, 8.3).
+    try:
+        evidence = [
+            check(
+                disclosed.status,
+                format=disclosed.format,
+                required=policy.ask_of(query_id).type.revocable,
+                lists=lists,
+                now=now,
+                freshness=policy.freshness,
+            )
+            for query_id, all_disclosed in presented.items()
+            for disclosed in all_disclosed
+        ]
+    except StatusRefused as error:
+        # Genuine and read, so the result says so: what was learned is not unlearned by a refusal.
+        return Refused(error.code, learned, formats)
+    # 6. The policy's decision, on nothing but the claims that were asked for.
     if not met:
         return Refused(PolicyNotMet.code, learned, formats)
     oldest = max(evidence, key=lambda found: _ORDER[found.level], default=StatusEvidence("none", None))
