@@ -87,7 +87,7 @@ def test_issue_hold_present_verify_revoke(world: World, format: str, sign_in: bo
     world.sync()
     found = world.check("resident-discount", wallet, format)
     assert outcome(found) == ("refused", Revoked.code)
-        assert found["disclosed"] == {"residency/1": {"is_hk_resident": True}}
+    assert found["disclosed"] == {"residency/1": {"is_hk_resident": True}}
 
 
 @BOTH
