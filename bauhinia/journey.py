@@ -158,7 +158,7 @@ class Till:
         return bauhinia("wallet", "present", request["link"], *wallet)
 
     def visit(self, id: str, person: str, policy: str, *, code: str | None = None, when: str = "") -> Step:
-        """One request, one answer, one result; must be accepted, or refused with ``code`` if that is given."""
+        """One request, one answer, one result: accepted, or refused with ``code`` where that is given."""
         request = self.ask(policy)
         try:
             self.show(person, request)
