@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -161,7 +161,7 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
+def machine(folder: Path) -> Generator[Machine, None, None]:
     """A new machine in ``folder`` on two free loopback ports; its processes end with the block."""
     parties = Machine(
         folder,
