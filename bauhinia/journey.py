@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ NOT_MET: Final = "policy_not_met"
 FORMATS: Final[Mapping[str, str]] = {"dc+sd-jwt": "SD-JWT VC", "mso_mdoc": "mdoc"}
 RESIDENTS: Final = 200
 
-OVER_ASK: Final = {
+OVER_ASK: Final[Mapping[str, Any]] = {
     "name": "over-ask",
     "version": 1,
     "title": {"en": "A curious shop", "zh-Hant": "好奇的店鋪"},
@@ -99,7 +100,8 @@ def prepare(
         for start in starts:
             start.result()
         note(f"Enrolling {', '.join(PEOPLE.values())}; issuing every type in both formats")
-        enrolments = dict(pool.map(lambda person: (person, _equip(machine, person)), PEOPLE))
+        equipped = pool.map(partial(_equip, machine), PEOPLE)
+        enrolments = dict(zip(PEOPLE, equipped, strict=True))
     (publish or publish_and_sync)(machine)
     return enrolments
 
