@@ -17,10 +17,11 @@ from .errors import HkidCheckFailed, HkidMalformed, RealNumberRefused
 
 _BODY: Final = re.compile(r"[A-Z]{1,2}[0-9]{6}")
 _CHECK: Final = re.compile(r"[0-9A]")
-# After the letters and digits are one: spaces as printed on the card, brackets in pairs or not at all.
+# Spaces as printed on the card, brackets in pairs or not at all. O and I are read as digits where only a
+# digit can stand; never the reverse, or a number with a digit too many would be read as one of two letters.
 _WRITTEN: Final = re.compile(
-    r" *(?P<body>[A-Z01]{1,2} ?[0-9OI]{6}) ?"
-    r"(?:\((?P<round>[0-9AOI])\)|\[(?P<square>[0-9AOI])\]|(?P<bare>[0-9AOI])) *"
+    r"(?P<body>[A-Z]{1,2} ?[0-9OI]{6}) ?"
+    r"(?:\((?P<round>[0-9AOI])\)|\[(?P<square>[0-9AOI])\]|(?P<bare>[0-9AOI]))"
 )
 _LONGEST: Final = 40
 # Full-width forms (U+FF01…FF5E) and the ideographic space, as a Chinese keyboard types them; corner and
@@ -34,7 +35,6 @@ _NARROW: Final[dict[int, int | str]] = {
     0x3014: "[",
     0x3015: "]",
 }
-_TO_LETTER: Final = str.maketrans("01", "OI")
 _TO_DIGIT: Final = str.maketrans("OI", "01")
 
 SYNTHETIC_PREFIXES: Final = frozenset({"Q", "QQ"})
@@ -95,19 +95,19 @@ def of_body(body: str) -> Hkid:
 def parse(text: str) -> Hkid:
     """Read a number as people type it.
 
-    Takes lower case, full-width letters, digits and brackets, spaces where the card has them, brackets of
-    several kinds or none, and O for 0 or I for 1 (and the reverse) where the place decides which is meant.
+    Takes lower case, full-width letters, digits and brackets, spaces where the card has them, blanks around
+    it, brackets of several kinds or none, and O for 0 or I for 1 among the digits.
     The check character is required. Raises :class:`HkidMalformed` or :class:`HkidCheckFailed`.
     """
     narrow = text.translate(_NARROW) if len(text) <= _LONGEST else ""
-    written = _WRITTEN.fullmatch(narrow.upper()) if narrow.isascii() else None
+    written = _WRITTEN.fullmatch(narrow.strip(" \t\r\n").upper()) if narrow.isascii() else None
     if written is None:
         raise HkidMalformed("not an identity card number")
     body = written["body"].replace(" ", "")
     check = written["round"] or written["square"] or written["bare"]
     letters, digits = body[:-6], body[-6:]
     return Hkid(
-        letters.translate(_TO_LETTER) + digits.translate(_TO_DIGIT),
+        letters + digits.translate(_TO_DIGIT),
         check.translate(_TO_DIGIT),
     )
 
