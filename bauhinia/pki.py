@@ -23,15 +23,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from credentials.catalog import Catalogue, load_catalogue
+from credentials.calendar import DAY
+from credentials.catalog import FORMAT_SLUGS, Catalogue, load_catalogue
 from credentials.certificates import DEVELOPMENT, STATUS_SIGNER, VERIFIER_ACCESS
 from credentials.encoding import b64u
 from credentials.errors import ConfigurationInvalid
 from credentials.keys import PublicKey, Signer, software_sign
 from credentials.model import Seconds
 from credentials.trust import SIGNER_PURPOSES, sign_trust_list
+from openid4vc.uris import LOOPBACK_NAMES
 
-DAY: Final = 86_400
 ROOT_DAYS: Final = 5 * 365
 LEAF_DAYS: Final = 456
 """Under the 457 days that ISO/IEC 18013-5 B.1.4 allows a document signer."""
@@ -41,8 +42,6 @@ LIST_DAYS: Final = 365
 EARLIER: Final = 2 * DAY
 """How long before ``now`` certificates begin: a credential of today is valid from Hong Kong midnight."""
 
-FORMAT_SLUGS: Final[Mapping[str, str]] = {"dc+sd-jwt": "sd-jwt", "mso_mdoc": "mdoc"}
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 MakeKey = Callable[[], ec.EllipticCurvePrivateKey]
 
@@ -166,7 +165,7 @@ def make_pki(
     status = leaf("status list signer", STATUS_SIGNER)
     verifier = leaf("verifier access", VERIFIER_ACCESS)
     server_key = make_key()
-    hosts = dict.fromkeys((*_LOOPBACK, str(issuer.hostname), str(verifier_site.hostname)))
+    hosts = dict.fromkeys((*sorted(LOOPBACK_NAMES), str(issuer.hostname), str(verifier_site.hostname)))
     server = Identity(
         server_key,
         _certificate(
@@ -264,7 +263,7 @@ def _site(url: str) -> SplitResult:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ConfigurationInvalid("not a URL") from None
-    allowed = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    allowed = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_NAMES)
     if not host or not allowed or parts.query or parts.fragment or parts.username is not None:
         raise ConfigurationInvalid("a party's URL is https (http on loopback), a host and perhaps a path")
     return parts

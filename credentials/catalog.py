@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from .encoding import load_json_object
 from .errors import CatalogueMalformed, ConfigurationInvalid, Malformed, TypeMismatch
-from .model import ClaimPath
+from .model import MAX_DIGESTS, ClaimPath
 from .rules import Rule, parse_rule
 
 BASE: Final = "https://bauhinia.example"
@@ -28,11 +28,10 @@ LANGUAGES: Final = ("en", "zh-Hant")
 ISO_NAMESPACE: Final = "org.iso.23220.1"
 """Where the elements that ISO/IEC 23220 names stand; provers know this namespace."""
 
-MAX_DIGESTS: Final = 50
-"""Claims and decoys of one type: above about 60 a zero-knowledge proof over the mdoc no longer fits."""
-
 SD_JWT: Final = "dc+sd-jwt"
 MDOC: Final = "mso_mdoc"
+FORMAT_SLUGS: Final[Mapping[str, str]] = MappingProxyType({SD_JWT: "sd-jwt", MDOC: "mdoc"})
+"""How formats are called in file names, configuration ids and query ids."""
 
 Kind: TypeAlias = Literal["boolean", "integer", "string", "date", "strings"]
 Labels: TypeAlias = Mapping[str, str]
@@ -47,6 +46,7 @@ class ClaimType:
 
     ``alone`` says whether it may be shown without any other claim. ``law`` names what it serves.
     ``max_bytes`` bounds the UTF-8 text: more would not fit an mdoc item (ISO/IEC 18013-5) of 119 bytes.
+    ``max_items`` bounds the entries of ``strings``.
     """
 
     name: str
@@ -58,6 +58,7 @@ class ClaimType:
     enum: tuple[str | int, ...] | None = None
     law: str | None = None
     max_bytes: int | None = None
+    max_items: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,11 +229,14 @@ def _claim(data: Mapping[str, Any]) -> ClaimType:
         enum=tuple(cast("list[str | int]", data["enum"])) if "enum" in data else None,
         law=data.get("law"),
         max_bytes=data.get("max_bytes"),
+        max_items=data.get("max_items"),
     )
 
 
 def _lint(type: CredentialType, file: str) -> None:
     """What JSON Schema cannot say. A prover does not bind the namespace, so an element name occurs once."""
+    if len(type.claims) > MAX_DIGESTS:
+        raise CatalogueMalformed(f"{file}: more than {MAX_DIGESTS} claims")
     if len({claim.name for claim in type.claims}) != len(type.claims):
         raise CatalogueMalformed(f"{file}: a claim name is repeated")
     if len({claim.element for claim in type.claims}) != len(type.claims):

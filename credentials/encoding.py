@@ -193,8 +193,3 @@ def _holds_nan(value: Cbor) -> bool:
 def dump_cbor(value: Cbor) -> bytes:
     """CBOR with definite lengths and shortest integers, map members in the order given."""
     return cbor2.dumps(value)
-
-
-def embedded_cbor(value: Cbor) -> cbor2.CBORTag:
-    """``#6.24(bstr .cbor value)``: an item carried as bytes (RFC 8949, 3.4.5.1)."""
-    return cbor2.CBORTag(24, cbor2.dumps(value))

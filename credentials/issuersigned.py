@@ -16,6 +16,7 @@ import cbor2
 from .calendar import PartialDate
 from .encoding import Cbor, dump_cbor
 from .errors import DateMalformed, MdocMalformed, MintRefused
+from .model import MAX_DIGESTS
 from .mso import FULL_DATE, MIN_RANDOM, Item, head, members, read_item, tag24
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_ITEM: Final = 119
 """Bytes of a tagged item: what two SHA-256 blocks hold."""
-MAX_DIGESTS: Final = 50
 MAX_RANDOM: Final = 32
 
 _HEADS: Final = tuple(b"\xa4" + dump_cbor("digestID") + dump_cbor(number) for number in range(MAX_DIGESTS))
@@ -123,7 +123,8 @@ def element(claim: ClaimType, value: object) -> bytes:
                 return (_FULL_DATE_HEAD if known.precision == "day" else b"") + _text(value)
         case "strings", tuple():
             entries = cast("tuple[object, ...]", value)
-            if all(isinstance(entry, str) and (not allowed or entry in allowed) for entry in entries):
+            few = claim.max_items is None or len(entries) <= claim.max_items
+            if few and all(isinstance(entry, str) and (not allowed or entry in allowed) for entry in entries):
                 return head(0x80, len(entries)) + b"".join(map(_text, cast("tuple[str, ...]", entries)))
         case _:
             pass

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .keys import HolderKey, PublicKey, Signer
     from .trust import Trust
 
+MAX_DIGESTS: Final = 50
+"""Claims and decoys of one type: above about 60 a zero-knowledge proof over the mdoc no longer fits."""
+
 Seconds: TypeAlias = int
 """Seconds since 1970-01-01T00:00:00Z."""
 

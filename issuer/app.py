@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask
 
-from credentials.catalog import load_catalogue
+from credentials.catalog import FORMAT_SLUGS, load_catalogue
 from credentials.certificates import refuse_development
 from credentials.encoding import dump_json, load_json_object
 from credentials.errors import ConfigurationInvalid, FileUnreadable
@@ -37,8 +37,6 @@ from .pages import pages
 from .register import SqliteRegister
 from .routes import Limits, protocol
 from .store import open_store
-
-FORMAT_SLUGS: Final[Mapping[str, str]] = {"dc+sd-jwt": "sd-jwt", "mso_mdoc": "mdoc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +168,7 @@ def open_issuer(
         signers=load_signers(place, production=settings.production),
         clock=clock,
         randomness=randomness,
+        production=settings.production,
         require_dpop_nonce=settings.require_dpop_nonce,
         redirect_uris=frozenset(settings.redirect_uris),
     )

@@ -82,7 +82,8 @@ def facts_of(person: Person, window: Window) -> Facts:
     """The facts that rules may name, true on every day of ``window``; unknown ones are missing.
 
     Ages, and years of residence, are the range they have over the window and over what is unknown of the
-    birth date. Status of residence is that of the first day: when it lapses, the credential is revoked.
+    birth date. Status of residence is that of the first day: when it lapses, :mod:`issuer.lapse` revokes the
+    credential.
     """
     first, last = calendar.first_day(window), calendar.last_day(window)
     facts: dict[str, Fact] = {
@@ -164,7 +165,8 @@ def _residency(_type: CredentialType, person: Person, window: Window) -> dict[st
     facts = facts_of(person, window)
     resident = facts.get("resident")
     values: dict[str, Value | None] = {
-        "resident_country": "HK",
+        # Nobody is said to live here who does not; nor does the absence of the claim say where else.
+        "resident_country": "HK" if resident is True else None,
         "is_hk_resident": _boolean(resident),
         "is_permanent_resident": _boolean(facts["permanent_resident"]),
         "has_right_of_abode": _boolean(facts["right_of_abode"]),
@@ -241,6 +243,12 @@ def _base(type: CredentialType, person: Person, _window: Window) -> dict[str, Va
     }
 
 
+def unstated(type: CredentialType, person: Person) -> tuple[str, ...]:
+    """The names of ``person`` that are too long for ``base/1`` and so are left out of it, by claim name."""
+    names = ("family_name", "given_name", "name_zh", "name_zh_ccc")
+    return tuple(name for name in names if not _fits(type, name, getattr(person, name)))
+
+
 def _fits(type: CredentialType, name: str, value: Value) -> bool:
     limit = type.claim(name).max_bytes
     return limit is None or not isinstance(value, str) or len(value.encode()) <= limit
@@ -292,3 +300,5 @@ def _check(claim: ClaimType, value: Value) -> None:
         raise MintRefused(f"{claim.name} holds a value that the catalogue does not list")
     if isinstance(value, str) and claim.max_bytes is not None and len(value.encode()) > claim.max_bytes:
         raise MintRefused(f"{claim.name} is longer than the catalogue allows")
+    if isinstance(value, tuple) and claim.max_items is not None and len(value) > claim.max_items:
+        raise MintRefused(f"{claim.name} has more entries than the catalogue allows")

@@ -163,10 +163,24 @@ def register_(csv: Path, data: Path, dry_run: bool, as_json: bool) -> None:
 
 
 def _report(report: Report, *, done: bool, as_json: bool) -> None:
-    bad = [{"row": cell.row, "column": cell.column, "reason": cell.reason} for cell in report.bad]
+    bad, warnings = (
+        [{"row": cell.row, "column": cell.column, "reason": cell.reason} for cell in cells]
+        for cells in (report.bad, report.warnings)
+    )
     answer(
-        {"ok": not bad, "imported": done, "rows": report.rows, "people": report.people, "bad": bad},
+        {
+            "ok": not bad,
+            "imported": done,
+            "rows": report.rows,
+            "people": report.people,
+            "bad": bad,
+            "warnings": warnings,
+        },
         *(f"row {cell.row}  {cell.column or '(whole row)'}: {cell.reason}" for cell in report.bad),
+        *(
+            f"row {cell.row}  {cell.column}: warning: too long for a credential, which will leave it out"
+            for cell in report.warnings
+        ),
         f"{report.rows} rows, {report.people} good, {len(bad)} wrong cells. "
         + ("Imported." if done else "Dry run: nothing was changed."),
         as_json=as_json,
@@ -286,6 +300,7 @@ def _type(opened: Issuer, name: str) -> Any:
     epilog=example(
         "bauhinia issuer revoke --data ./issuer --enrolment ID --type residency/1",
         "bauhinia issuer revoke --data ./issuer --enrolment ID --all",
+        "bauhinia issuer revoke --data ./issuer --enrolment ID --consent",
     )
 )
 @_data
@@ -294,17 +309,33 @@ def _type(opened: Issuer, name: str) -> Any:
 @click.option(
     "--all", "everything", is_flag=True, help="Lost phone: revoke everything and end the enrolment."
 )
+@click.option(
+    "--consent", is_flag=True, help="A guardian withdraws the consent: the minor gets no fresh copies."
+)
 @json_option
-def revoke(data: Path, enrolment: str, types: tuple[str, ...], everything: bool, as_json: bool) -> None:
+def revoke(
+    data: Path, enrolment: str, types: tuple[str, ...], everything: bool, consent: bool, as_json: bool
+) -> None:
     """Mark issued copies as revoked. It takes effect with the next `publish`; age/1 expires by itself."""
-    if bool(types) == everything:
-        raise click.UsageError("give --type, or --all")
+    if (types and everything) or not (types or everything or consent):
+        raise click.UsageError("give --type or --all, or --consent, alone or with one of them")
     with _opened(data) as opened:
-        chosen = [_type(opened, name) for name in types] or [*opened.catalogue.types.values()]
+        chosen = [_type(opened, name) for name in types]
+        if everything:
+            chosen = [*opened.catalogue.types.values()]
         expiring = [type.name for type in chosen if not type.revocable]
+        if consent:
+            opened.store.withdraw_consent(enrolment)
         count = opened.revoke(enrolment, types=None if everything else types, end=everything)
     answer(
-        {"ok": True, "revoked": count, "expire_by_themselves": expiring, "enrolment_ended": everything},
+        {
+            "ok": True,
+            "revoked": count,
+            "expire_by_themselves": expiring,
+            "enrolment_ended": everything,
+            "consent_withdrawn": consent,
+        },
+        *(["The guardian's consent is withdrawn: there will be no fresh copies."] if consent else []),
         f"{count} copies revoked; verifiers refuse them after `bauhinia issuer publish` and their next sync.",
         *(f"{name} has no status: its copies expire by themselves." for name in expiring),
         as_json=as_json,

@@ -35,6 +35,7 @@ Reason: TypeAlias = Literal[
     "not_synthetic",
     "not_in_list",
     "too_long",
+    "too_long_to_state",
     "in_future",
     "inconsistent",
     "duplicate",
@@ -79,7 +80,7 @@ _MAX_CELL: Final = 100
 _NUMBER: Final = re.compile(r"[A-Z0-9]{4,20}")
 _MONTH: Final = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])")
 _CODES: Final = re.compile(r"[0-9]{4}( [0-9]{4})*")
-_NATIONS: Final = re.compile(r"[A-Z]{2}( [A-Z]{2})*")
+_NATIONS: Final = re.compile(r"[A-Z]{2}( [A-Z]{2}){0,3}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 

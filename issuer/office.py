@@ -16,6 +16,7 @@ from credentials.catalog import Catalogue, CredentialType
 from credentials.encoding import b64u
 from credentials.errors import ConfigurationUnknown, EnrolmentRevoked, NotEntitled, SignInRefused
 from credentials.formats import FORMATS
+from credentials.hkid import Hkid, refuse_real
 from credentials.keys import Signer
 from credentials.model import Claims, Randomness, Seconds
 from openid4vc import vci
@@ -74,6 +75,7 @@ class Issuer:
     signers: Mapping[tuple[str, str], Signer]
     clock: Callable[[], Seconds]
     randomness: Randomness
+    production: bool = False
     require_dpop_nonce: bool = False
     redirect_uris: frozenset[str] = frozenset()
     configurations: Mapping[str, Configuration] = field(init=False)
@@ -103,10 +105,13 @@ class Issuer:
     def enrol(self, identity: Identity, *, consent: bool) -> Enrolled:
         """Bind a person of the register to this issuer. ``consent``: a guardian agreed.
 
-        Raises :class:`PersonUnknown`, :class:`TooYoung`, :class:`ConsentMissing`, :class:`AlreadyEnrolled`.
+        Raises :class:`RealNumberRefused` for a number that is not made up (outside production),
+        :class:`PersonUnknown`, :class:`TooYoung`, :class:`ConsentMissing`, :class:`AlreadyEnrolled`.
         """
         now = self.clock()
-        # 1. The register knows the person.
+        # 1. Nobody's real number is taken by a demonstration; the register knows the person.
+        if isinstance(identity, Hkid) and not self.production:
+            refuse_real(identity)
         reference = self.register.find(identity)
         person = self.register.read(reference)
         # 2. Old enough, or with a guardian.

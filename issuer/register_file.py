@@ -16,14 +16,17 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from credentials.catalog import load_catalogue
 from credentials.errors import FileUnreadable, PersonUnknown, RegisterRowInvalid
 
+from .claims import unstated
 from .columns import COLUMNS, REQUIRED, Reason, read_row, write_row
 from .person import Identity, Person
 from .population import demo_residents
 from .register import Progress, SqliteRegister, silent
 
 _STEP: Final = 1000
+BASE: Final = load_catalogue().types["base/1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,16 @@ class BadCell:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an import would do, or did: rows read, people in good rows, and everything that is wrong."""
+    """What an import would do, or did: rows read, people in good rows, and everything that is wrong.
+
+    ``warnings`` name cells that are right and that no credential can state: names too long for an mdoc item,
+    which are left out of ``base/1`` whole.
+    """
 
     rows: int
     people: int
     bad: tuple[BadCell, ...]
+    warnings: tuple[BadCell, ...] = ()
 
 
 def template() -> str:
@@ -103,6 +111,7 @@ class _Scan:
     synthetic_only: bool
     rows: int = 0
     bad: list[BadCell] = field(default_factory=list["BadCell"])
+    warnings: list[BadCell] = field(default_factory=list["BadCell"])
     seen: set[bytes] = field(default_factory=set[bytes])
     guardians: list[tuple[int, str, Identity]] = field(default_factory=list["tuple[int, str, Identity]"])
     people_read: int = 0
@@ -157,6 +166,7 @@ class _Scan:
         if person.guardian is not None:
             column = "guardian_hkid" if named.get("guardian_hkid") else "guardian_number"
             self.guardians.append((row, column, person.guardian))
+        self.warnings += [BadCell(row, name, "too_long_to_state") for name in unstated(BASE, person)]
         self.people_read += 1
         yield person
 
@@ -168,7 +178,7 @@ class _Scan:
             if self.register.lookup(guardian) not in self.seen and not self._registered(guardian)
         ]
         bad = sorted([*self.bad, *unknown], key=lambda cell: cell.row)
-        return Report(self.rows, self.people_read, tuple(bad))
+        return Report(self.rows, self.people_read, tuple(bad), tuple(self.warnings))
 
     def _registered(self, identity: Identity) -> bool:
         try:

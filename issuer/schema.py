@@ -107,11 +107,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
 )
 
-_metadata = MetaData()
+metadata: Final = MetaData()
 
 enrolments = Table(
     "enrolments",
-    _metadata,
+    metadata,
     Column("id", Text, primary_key=True),
     Column("rec", LargeBinary),
     Column("reference", Text),
@@ -124,7 +124,7 @@ enrolments = Table(
 )
 offers = Table(
     "offers",
-    _metadata,
+    metadata,
     Column("id", Text, primary_key=True),
     Column("enrolment", Text),
     Column("configurations", Text),
@@ -137,7 +137,7 @@ offers = Table(
 )
 codes = Table(
     "codes",
-    _metadata,
+    metadata,
     Column("code", LargeBinary, primary_key=True),
     Column("enrolment", Text),
     Column("configurations", Text),
@@ -150,7 +150,7 @@ codes = Table(
 )
 tokens = Table(
     "tokens",
-    _metadata,
+    metadata,
     Column("token", LargeBinary, primary_key=True),
     Column("kind", Text),
     Column("family", Text),
@@ -161,25 +161,25 @@ tokens = Table(
 )
 burned_nonces = Table(
     "burned_nonces",
-    _metadata,
+    metadata,
     Column("nonce", LargeBinary, primary_key=True),
     Column("expires", BigInteger),
 )
 dpop_proofs = Table(
     "dpop_proofs",
-    _metadata,
+    metadata,
     Column("jti", LargeBinary, primary_key=True),
     Column("expires", BigInteger),
 )
 used_keys = Table(
     "used_keys",
-    _metadata,
+    metadata,
     Column("key_hash", LargeBinary, primary_key=True),
     Column("expires", BigInteger),
 )
 copies = Table(
     "copies",
-    _metadata,
+    metadata,
     Column("type", Text, primary_key=True),
     Column("window_start", BigInteger, primary_key=True),
     Column("idx", Integer, primary_key=True),
@@ -189,7 +189,7 @@ copies = Table(
 )
 issued = Table(
     "issued",
-    _metadata,
+    metadata,
     Column("enrolment", Text, primary_key=True),
     Column("type", Text, primary_key=True),
     Column("format", Text, primary_key=True),
@@ -198,7 +198,7 @@ issued = Table(
 )
 responses = Table(
     "responses",
-    _metadata,
+    metadata,
     Column("request", LargeBinary, primary_key=True),
     Column("enrolment", Text),
     Column("sealed", LargeBinary),
@@ -206,7 +206,7 @@ responses = Table(
 )
 notifications = Table(
     "notifications",
-    _metadata,
+    metadata,
     Column("notification", LargeBinary, primary_key=True),
     Column("family", Text),
     Column("type", Text),
@@ -215,11 +215,10 @@ notifications = Table(
 )
 refusals = Table(
     "refusals",
-    _metadata,
+    metadata,
     Column("hour", BigInteger, primary_key=True),
     Column("code", Text, primary_key=True),
     Column("attempts", Integer),
 )
 
-TABLES: Final = tuple(_metadata.tables.values())
 EXPIRING: Final = (offers, codes, tokens, burned_nonces, dpop_proofs, used_keys, responses, notifications)

@@ -49,15 +49,6 @@ class Store(Grants, Copies):
             raise EnrolmentUnknown("no such enrolment")
         return found
 
-    def active_enrolment(self, rec: bytes) -> Enrolment:
-        """Raises :class:`EnrolmentUnknown`."""
-        query = select(enrolments).where(enrolments.c.rec == rec, enrolments.c.state == "active")
-        with self.read() as connection:
-            row = connection.execute(query).mappings().first()
-        if row is None:
-            raise EnrolmentUnknown("no active enrolment")
-        return to_record(Enrolment, row)
-
     def sign_in(self, code: bytes, judge: Callable[[Enrolment], Attempt[Enrolment]]) -> Enrolment:
         """``code`` is the MAC of the sign-in code. Raises :class:`SignInRefused`."""
 
@@ -78,12 +69,18 @@ class Store(Grants, Copies):
         return attempt.state
 
     def withdraw_consent(self, id: str) -> None:
-        """From now on the minor gets no fresh copies."""
-        self.write(
-            lambda connection: connection.execute(
-                update(enrolments).where(enrolments.c.id == id).values(consent=0)
-            )
-        )
+        """A guardian's change of mind: from now on the minor gets no fresh copies.
+
+        Raises :class:`EnrolmentUnknown`.
+        """
+
+        def act(connection: Connection) -> None:
+            found = find(connection, Enrolment, enrolments, id)
+            if found is None:
+                raise EnrolmentUnknown("no such enrolment")
+            save(connection, enrolments, replace(found, consent=False))
+
+        self.write(act)
 
     def revoke(self, id: str, *, types: Collection[str] | None = None, end: bool = False) -> int:
         """Mark the statuses of an enrolment's copies, of ``types`` or of all; how many were newly marked.

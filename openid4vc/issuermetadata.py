@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from credentials.catalog import FORMAT_SLUGS
 from credentials.encoding import load_json_object
 from credentials.errors import ConfigurationUnknown, Malformed, MetadataInvalid
 
@@ -24,7 +25,6 @@ MAX_METADATA: Final = 1 << 19
 MAX_CONFIGURATIONS: Final = 200
 MAX_BATCH: Final = 1000
 
-_SUFFIX: Final = {SD_JWT: "sd-jwt", MDOC: "mdoc"}
 _BINDING: Final = {SD_JWT: "jwk", MDOC: "cose_key"}
 _ES256: Final[Mapping[str, str | int]] = {SD_JWT: "ES256", MDOC: -7}
 _TYPE_MEMBER: Final = {SD_JWT: "vct", MDOC: "doctype"}
@@ -63,7 +63,7 @@ class IssuerMetadata:
 
 def configuration_id(type: CredentialType, format: str) -> str:
     """``age-1.sd-jwt``, ``age-1.mdoc``."""
-    return f"{type.slug}.{_SUFFIX[format]}"
+    return f"{type.slug}.{FORMAT_SLUGS[format]}"
 
 
 def issuer_metadata(
@@ -161,7 +161,7 @@ def parse_issuer_metadata(data: bytes, *, issuer: str) -> IssuerMetadata:
 def _parse_configuration(name: str, offered: Members) -> Configuration | None:
     members = offered.member(name)
     format_ = members.text("format")
-    if format_ not in _SUFFIX:
+    if format_ not in FORMAT_SLUGS:
         return None
     algorithms = members.array("credential_signing_alg_values_supported")
     bindings = members.texts("cryptographic_binding_methods_supported")

@@ -16,7 +16,6 @@ from typing import Any, Final, TypeAlias
 from credentials.encoding import b64u, load_json_object
 from credentials.errors import (
     BauhiniaError,
-    GrantInvalid,
     GrantTypeUnsupported,
     IssuerMixUp,
     Malformed,
@@ -54,12 +53,6 @@ def code_challenge(verifier: str) -> str:
     if not _VERIFIER.fullmatch(verifier):
         raise PkceInvalid("code_verifier is not 43 to 128 unreserved characters")
     return b64u(hashlib.sha256(verifier.encode("ascii")).digest())
-
-
-def check_pkce(*, challenge: str, verifier: str) -> None:
-    """The verifier is the one whose challenge was sent. Raises :class:`PkceInvalid`."""
-    if not hmac.compare_digest(code_challenge(verifier).encode(), challenge.encode()):
-        raise PkceInvalid("code_verifier does not fit the code_challenge")
 
 
 # --- Authorization request and response
@@ -213,16 +206,6 @@ def parse_token_request(form: Mapping[str, str]) -> Grant:
             return RefreshGrant(members.text("refresh_token", limit=MAX_CODE))
         case _:
             raise GrantTypeUnsupported("token request: this grant type is not offered")
-
-
-def check_code_grant(grant: CodeGrant, request: CodeRequest) -> None:
-    """The grant answers the authorization request the code was given for (RFC 6749, 4.1.3; RFC 7636, 4.6).
-
-    Raises :class:`GrantInvalid` or :class:`PkceInvalid`. That the code is unused and fresh is the server's.
-    """
-    if grant.client_id != request.client_id or grant.redirect_uri != request.redirect_uri:
-        raise GrantInvalid("the code was given to another client or redirect URI")
-    check_pkce(challenge=request.code_challenge, verifier=grant.verifier)
 
 
 # --- Token response

@@ -34,6 +34,8 @@ _ESCAPES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOOPBACK_NAMES: Final = frozenset(host.strip("[]") for host in LOOPBACK_HOSTS)
+"""The same, as ``urllib.parse`` gives a host name."""
 
 
 @dataclass(frozen=True, slots=True)

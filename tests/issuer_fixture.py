@@ -32,7 +32,7 @@ from issuer.app import IssuerSettings, Place, create_app, write_settings
 from issuer.office import Enrolled, Issuer
 from issuer.population import demo_residents, population
 from issuer.register import SqliteRegister
-from issuer.schema import TABLES
+from issuer.schema import metadata
 from issuer.setup import set_up
 from openid4vc import oauth, vci
 from openid4vc.uris import parse_query
@@ -116,7 +116,7 @@ class Desk:
         with self.store.engine.connect() as connection:
             return {
                 table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-                for table in TABLES
+                for table in metadata.sorted_tables
                 if table.name not in spared
             }
 

@@ -23,7 +23,7 @@ from credentials.encoding import load_json, unb64u
 from credentials.errors import CopiesExhausted, CredentialExpired, NonceReplayed, OverAsking, Revoked
 from credentials.hkid import of_body
 from issuer.office import Enrolled
-from issuer.person import Person, identity_record
+from issuer.person import Person
 from wallet import exchange, presenting
 from wallet.records import Copy
 from wallet.wallet import Wallet
@@ -197,8 +197,7 @@ def test_lost_phone(world: World, format: str) -> None:
         send("/sign-in", sign_in_code=enrolled.sign_in_code, passcode=enrolled.passcode)
         page = send("/lost", confirm="yes")
     sign_in_code, passcode = re.findall(r"[0-9A-Z]{4}-[0-9A-Z]{4}", page)
-    record = identity_record(world.desk.issuer.secrets.record, PEOPLE.adult.identity)
-    fresh = Enrolled(world.desk.store.active_enrolment(record).id, sign_in_code, passcode)
+    fresh = Enrolled(world.desk.issuer.sign_in(sign_in_code, passcode).id, sign_in_code, passcode)
     assert fresh.id != enrolled.id
 
     world.now += 60

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -15,6 +15,7 @@ import click
 from credentials.encoding import dump_json
 from credentials.errors import ConfigurationInvalid, FileUnreadable, PeerRefused
 from credentials.formats import FORMATS
+from openid4vc.uris import LOOPBACK_NAMES
 from revocation.publish import TRUST_LIST
 from revocation.token import Encoding
 from web.console import (
@@ -49,7 +50,6 @@ from .holdings import replace
 from .holdings import sync as take_over
 from .routes import asked_json
 
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _data = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -266,7 +266,9 @@ def _folder(folder: Path) -> Callable[[str], bytes]:
 def _mirror(source: str, config: Config, ca: Path | None) -> Callable[[str], bytes]:
     url = urlsplit(source)
     origin = f"{url.scheme}://{url.netloc}"
-    local = frozenset({origin}) if url.hostname in _LOOPBACK and not config.production else frozenset[str]()
+    local = (
+        frozenset({origin}) if url.hostname in LOOPBACK_NAMES and not config.production else frozenset[str]()
+    )
     if ca is None and local and (config.data / TLS_CA).is_file():
         ca = config.data / TLS_CA
     policy = EgressPolicy(config.production, local, max_bytes=1 << 22, seconds=30)

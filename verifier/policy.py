@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from jsonschema import Draft202012Validator
 
-from credentials.catalog import Catalogue, CredentialType
+from credentials.catalog import FORMAT_SLUGS, Catalogue, CredentialType
 from credentials.encoding import load_json_object
 from credentials.errors import (
     ConfigurationInvalid,
@@ -32,7 +32,6 @@ from openid4vc.vp import ResponseMode
 from revocation.check import Freshness
 from web.keyfiles import read_file
 
-FORMAT_SLUGS: Final[Mapping[str, str]] = {"dc+sd-jwt": "sd-jwt", "mso_mdoc": "mdoc"}
 _SCHEMA: Final = "policy.schema.json"
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from credentials.calendar import DAY
 from credentials.errors import CopiesExhausted, RateLimited
 from credentials.model import Randomness, Seconds, Window
 from openid4vc.dcql import Candidate, Plan, Query, matches
@@ -17,7 +18,6 @@ from openid4vc.dcql import Candidate, Plan, Query, matches
 from .records import Batch, Copy, Entry, Grant
 from .vault import Vault, Writing
 
-DAY: Final = 86_400
 LOW_COPIES: Final = 5
 LOW_TIME: Final = 2 * DAY
 REFUSALS: Final = 3
@@ -207,10 +207,3 @@ def check_refusals(entries: Iterable[Entry], *, party: str, now: Seconds) -> Non
 def refusal_pause(randomness: Randomness) -> float:
     """Seconds to wait before a refusal that no person made, so that it takes as long as one a person made."""
     return 2.0 + below(6000, randomness) / 1000
-
-
-def claim_names(claims: Mapping[str, Any], format: str) -> tuple[str, ...]:
-    """Names in ``Disclosed.claims``, without namespaces."""
-    if format == "mso_mdoc":
-        return tuple(name for elements in claims.values() for name in elements)
-    return tuple(claims)

@@ -38,7 +38,7 @@ from credentials.errors import (
     Undetermined,
 )
 from openid4vc.oauth import error_body as error_body
-from openid4vc.uris import parse_url
+from openid4vc.uris import LOOPBACK_NAMES, parse_url
 
 from . import qr
 from .database import store_fault
@@ -74,7 +74,7 @@ class Settings:
         parts = urlsplit(self.base_url)
         if parts.path or parts.query or parts.fragment or not parts.hostname or "@" in parts.netloc:
             raise ConfigurationInvalid("the base URL is an origin: https://host or https://host:port")
-        local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        local = parts.hostname in LOOPBACK_NAMES
         if parts.scheme != "https" and (self.production or parts.scheme != "http" or not local):
             raise ConfigurationInvalid("the base URL must be https (http only on loopback, in development)")
         if parts.scheme == "https":

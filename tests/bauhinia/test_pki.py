@@ -13,9 +13,10 @@ from cryptography import x509
 from pki_fixture import ISSUER, NOW, VERIFIER, development_pki, signer, trust
 
 from bauhinia import trust as trust_module
-from bauhinia.pki import DAY, make_pki, registrations
+from bauhinia.pki import make_pki, registrations
 from bauhinia.trust import trust as command
 from bauhinia.trust import write_pki
+from credentials.calendar import DAY
 from credentials.catalog import load_catalogue
 from credentials.certificates import refuse_development
 from credentials.encoding import unb64u

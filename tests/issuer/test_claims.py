@@ -162,7 +162,7 @@ def test_evidence_without_status_states_no_rights(kind: str, residency_class: st
         assert values[name] is False
     assert values["continuous_1y_absence_le_90d"] is False
     assert values["permission_to_work"] == "none"
-    assert values["resident_country"] == "HK"
+    assert "resident_country" not in values
 
 
 def limited(until: date | None, purpose: str = "employment") -> Person:
@@ -172,14 +172,22 @@ def limited(until: date | None, purpose: str = "employment") -> Person:
 def test_a_lapsed_stay_is_no_residence() -> None:
     last_day = state("residency/1", limited(TODAY))
     assert (last_day["is_hk_resident"], last_day["permission_to_work"]) == (True, "sponsored")
+    assert last_day["resident_country"] == "HK"
     lapsed = state("residency/1", limited(TODAY - timedelta(days=1)))
     assert (lapsed["is_hk_resident"], lapsed["residency_class"]) == (False, "none")
     assert (lapsed["ordinarily_resident"], lapsed["permission_to_work"]) == (False, "none")
+    assert "resident_country" not in lapsed
 
 
 def test_a_stay_of_unknown_length_leaves_out_what_depends_on_it() -> None:
     values = state("residency/1", limited(None))
-    unknown = {"is_hk_resident", "residency_class", "ordinarily_resident", "permission_to_work"}
+    unknown = {
+        "resident_country",
+        "is_hk_resident",
+        "residency_class",
+        "ordinarily_resident",
+        "permission_to_work",
+    }
     assert not unknown & values.keys()
     assert values["is_permanent_resident"] is False
     assert values["stay_unconditional"] is False
@@ -291,6 +299,13 @@ def test_nationality_is_stated_only_where_it_is_registered() -> None:
     assert state("base/1", without_number("recognizance", nationalities=("QS",)))["nationalities"] == ("QS",)
 
 
+def test_more_nationalities_than_the_catalogue_allows_are_not_signed() -> None:
+    four, five = ("AA", "BB", "CC", "DD"), ("AA", "BB", "CC", "DD", "EE")
+    assert state("base/1", settled(nationalities=four))["nationalities"] == four
+    with pytest.raises(MintRefused):
+        state("base/1", settled(nationalities=five))
+
+
 @pytest.mark.parametrize(
     ("birth", "precision"), [(PartialDate(1950), "year"), (PartialDate(1950, 3), "month")]
 )
@@ -304,7 +319,8 @@ def test_a_name_that_does_not_fit_is_left_out_whole() -> None:
     assert limit is not None
     assert state("base/1", settled(family_name="X" * limit))["family_name"] == "X" * limit
     assert "family_name" not in state("base/1", settled(family_name="X" * (limit + 1)))
-    assert "name_zh" not in state("base/1", settled(name_zh="雨" * 13))
+    assert state("base/1", settled(name_zh="雨" * 13))["name_zh"] == "雨" * 13
+    assert "name_zh" not in state("base/1", settled(name_zh="雨" * 14))
 
 
 def test_the_number_is_stated_in_canonical_form() -> None:

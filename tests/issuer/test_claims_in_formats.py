@@ -20,7 +20,7 @@ from credentials.errors import NotEntitled
 from credentials.formats import FORMATS
 from credentials.keys import HolderKey, PublicKey, software_sign
 from credentials.model import EVERYTHING, Claims, Session
-from issuer.claims import claims_for
+from issuer.claims import claims_for, unstated
 from issuer.person import Person
 from issuer.population import demo_residents, population
 
@@ -41,7 +41,22 @@ def people() -> list[Person]:
     """Some of everything, and birth dates of every precision."""
     elder = demo_residents(TODAY).elder
     births = (PartialDate(1950), PartialDate(1950, 3), PartialDate(2008), PartialDate(2008, 2, 29))
-    return [*population(40, seed=3, today=TODAY), *(replace(elder, birth=birth) for birth in births)]
+    # Every name as long as the catalogue takes, and as many nationalities as a register may hold.
+    lengths = {claim.name: claim.max_bytes or 0 for claim in TYPES["base/1"].claims}
+    longest = replace(
+        elder,
+        family_name="X" * lengths["family_name"],
+        given_name="X" * lengths["given_name"],
+        name_zh="雨" * (lengths["name_zh"] // 3),
+        name_zh_ccc=" ".join(["9900"] * ((lengths["name_zh_ccc"] + 1) // 5)),
+        nationalities=("AA", "BB", "CC", "DD"),
+    )
+    assert not unstated(TYPES["base/1"], longest)
+    return [
+        longest,
+        *population(40, seed=3, today=TODAY),
+        *(replace(elder, birth=birth) for birth in births),
+    ]
 
 
 def issue(type: CredentialType, person: Person, format: str) -> tuple[Claims, bytes]:

@@ -115,6 +115,24 @@ def test_the_journey_by_command(data: Path) -> None:
     assert anew["enrolment"] != enrolled["enrolment"]
 
 
+def test_a_guardian_withdraws_the_consent(data: Path) -> None:
+    minor = read("enrol", "--data", data, "--person", "demo-minor", "--guardian")["enrolment"]
+    read("offer", "--data", data, "--enrolment", minor, "--types", "age/1")
+    withdrawn = read("revoke", "--data", data, "--enrolment", minor, "--consent")
+    assert (withdrawn["consent_withdrawn"], withdrawn["revoked"]) == (True, 0)
+    again = run("offer", "--data", data, "--enrolment", minor, "--types", "age/1", "--json")
+    refused(again, "guardian_consent_missing")
+    unknown = run("revoke", "--data", data, "--enrolment", "nobody", "--consent", "--json")
+    refused(unknown, "enrolment_unknown")
+
+
+def test_a_real_number_is_not_enrolled(data: Path) -> None:
+    number = of_body("A123456")
+    result = run("enrol", "--data", data, "--hkid", "-", "--json", typed=f"A123456({number.check})\n")
+    refused(result, "real_number_refused")
+    assert "A123456" not in result.output
+
+
 def test_publish_signs_lists_that_verify(data: Path, tmp_path: Path) -> None:
     made = read("publish", "--data", data, "--out", tmp_path / "public")
     index = json.loads((tmp_path / "public" / "status" / "index.json").read_bytes())

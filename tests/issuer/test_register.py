@@ -174,6 +174,18 @@ def test_the_dry_run_changes_nothing_and_the_import_does(sheet: Path, register: 
     assert all(register.read(register.find(person.identity)) == person for person in people)
 
 
+def test_a_name_too_long_for_a_credential_is_a_warning(sheet: Path, register: SqliteRegister) -> None:
+    long = replace(DEMO.adult, family_name="X" * 36, name_zh="雨" * 14)
+    save(sheet, rows(DEMO.minor, long))
+    report = check(sheet, register)
+    assert (report.bad, report.people) == ((), 2)
+    assert report.warnings == (
+        BadCell(3, "family_name", "too_long_to_state"),
+        BadCell(3, "name_zh", "too_long_to_state"),
+    )
+    assert import_file(sheet, register, today=TODAY).warnings == report.warnings
+
+
 def test_columns_in_any_order_a_byte_order_mark_and_blank_lines(
     sheet: Path, register: SqliteRegister
 ) -> None:
@@ -211,6 +223,7 @@ BAD_CELLS = [
     ({"name_zh_ccc": "990"}, "name_zh_ccc", "malformed"),
     ({"sex": "F"}, "sex", "not_in_list"),
     ({"nationalities": "HKG"}, "nationalities", "malformed"),
+    ({"nationalities": "AA BB CC DD EE"}, "nationalities", "malformed"),
     ({"card_first_registered": "2020-13"}, "card_first_registered", "malformed"),
     ({"stay": "Bxy"}, "stay", "not_in_list"),
     ({"stay_until": "2027-01-01"}, "stay_until", "inconsistent"),

@@ -13,7 +13,6 @@ from protocol_messages import holder_key
 
 from credentials.errors import (
     DpopInvalid,
-    GrantInvalid,
     GrantTypeUnsupported,
     IssuerMixUp,
     MetadataInvalid,
@@ -47,14 +46,6 @@ def test_challenge_of_rfc_7636_appendix_b() -> None:
 def test_verifier_out_of_form(verifier: str) -> None:
     with pytest.raises(PkceInvalid):
         oauth.code_challenge(verifier)
-
-
-def test_pkce() -> None:
-    oauth.check_pkce(challenge=oauth.code_challenge(VERIFIER), verifier=VERIFIER)
-    with pytest.raises(PkceInvalid):
-        oauth.check_pkce(challenge=oauth.code_challenge(VERIFIER), verifier="b" * 43)
-    with pytest.raises(PkceInvalid):
-        oauth.check_pkce(challenge=VERIFIER, verifier=VERIFIER)  # `plain`
 
 
 # --- Authorization
@@ -174,22 +165,6 @@ def test_token_request_refused() -> None:
         oauth.parse_token_request({**form, "tx_code": "1" * 65})
     with pytest.raises(RequestInvalid):
         oauth.parse_token_request({**form, "pre-authorized_code": "a" * 1025})
-
-
-def test_code_grant_fits_its_request() -> None:
-    request = code_request()
-    good = oauth.CodeGrant("code-1", request.redirect_uri, VERIFIER, request.client_id)
-    oauth.check_code_grant(good, request)
-    for other in (
-        oauth.CodeGrant("code-1", "https://evil.test/", VERIFIER, request.client_id),
-        oauth.CodeGrant("code-1", request.redirect_uri, VERIFIER, "other"),
-    ):
-        with pytest.raises(GrantInvalid):
-            oauth.check_code_grant(other, request)
-    with pytest.raises(PkceInvalid):
-        oauth.check_code_grant(
-            oauth.CodeGrant("code-1", request.redirect_uri, "x" * 43, request.client_id), request
-        )
 
 
 def token_body(**members: Any) -> bytes:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from credentials.calendar import DAY
 from credentials.errors import CopiesExhausted, RateLimited, VaultInvalid
 from credentials.model import Window
 from openid4vc.dcql import parse_query, plan
 from wallet.holding import (
-    DAY,
     LOW_COPIES,
     REFUSAL_SPAN,
     REFUSALS,
