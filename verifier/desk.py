@@ -243,14 +243,14 @@ class Desk:
         # 2. It asks what one of our policies asks.
         policy = self.policies.get(request.purpose or "")
         policy.check_query(request.query)
-        # 3. Where the answer is encrypted, the key lies with the transaction.
+        # 3. One answer a request, right or wrong.
         transaction = self.store.by_nonce(request.nonce)
-        key = None if transaction is None else _read_key(self.store.response_key(transaction.id))
-        if request.encryption is not None and key is None:
-            raise ResponseInvalid("the key of this request is not in the store, or was used already")
-        # 4. One answer a request, right or wrong.
         held = self._held()
         self.store.burn(request.nonce, until=request.expires)
+        # 4. Where the answer is encrypted, the key lies with the transaction.
+        key = None if transaction is None else _read_key(self.store.response_key(transaction.id))
+        if request.encryption is not None and key is None:
+            raise ResponseInvalid("the key of this request is not in the store")
         outcome = self._judge(form, request_object, policy, key, held)
         if transaction is None:
             self.store.add_receipt(policy.name, policy.version, outcome, now)
