@@ -1,7 +1,7 @@
 """The one function through which anything leaves for the network on somebody else's word.
 
 Policy is an argument. Always: https, no redirect, no user information, the name resolved once and the
-connection pinned to that address, the address public, size and time capped as a whole.
+connection pinned to the addresses found, all of them public, size and time capped as a whole.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -98,7 +98,7 @@ class Egress:
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         parts = check_url(url)
         port = parts.port or 443
-        address = self._address(parts.hostname or "", port)
+        addresses = self._addresses(parts.hostname or "", port)
         deadline = time.monotonic() + self.policy.seconds
         request = self._client.build_request(
             method,
@@ -107,7 +107,7 @@ class Egress:
             headers={"User-Agent": "bauhinia", "Accept-Encoding": "identity", **headers},
             content=body,
             timeout=self.policy.seconds,
-            extensions={"address": address, "deadline": deadline},
+            extensions={"addresses": addresses, "deadline": deadline},
         )
         try:
             response = self._client.send(request, stream=True, follow_redirects=False)
@@ -134,7 +134,7 @@ class Egress:
                 raise NetworkUnavailable("no answer in time")
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
 
-    def _address(self, host: str, port: int) -> str:
+    def _addresses(self, host: str, port: int) -> tuple[str, ...]:
         """Resolve once; every address must be public, or every one loopback where the origin is listed."""
         name = f"[{host}]" if ":" in host else host
         short = f"https://{name}" if port == 443 else f"https://{name}:{port}"
@@ -150,7 +150,7 @@ class Egress:
         for address in found:
             if not (address.is_loopback if local else _is_public(address)):
                 raise UriRefused("the address is not public")
-        return str(found[0])
+        return tuple(dict.fromkeys(map(str, found)))
 
 
 def check_url(url: str) -> SplitResult:
@@ -208,15 +208,15 @@ def open_egress(policy: EgressPolicy, *, ca_file: str | None = None) -> Egress:
 
 
 class PinnedTransport(httpx.BaseTransport):
-    """Connects to the address that the policy checked, never to one resolved again (no DNS rebinding)."""
+    """Connects to the addresses that the policy checked, never to one resolved again (no DNS rebinding)."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        address, deadline = request.extensions["address"], request.extensions["deadline"]
+        addresses, deadline = request.extensions["addresses"], request.extensions["deadline"]
         pool = httpcore.ConnectionPool(
-            ssl_context=self._context, network_backend=_Backend(address, deadline), retries=0
+            ssl_context=self._context, network_backend=_Backend(addresses, deadline), retries=0
         )
         try:
             answer = pool.handle_request(
@@ -267,10 +267,13 @@ class _Stream(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Dials ``address`` whatever name is asked for, and gives every read what is left of the time."""
+    """Dials ``addresses`` in order whatever name is asked for, and gives every read what is left of the time.
 
-    def __init__(self, address: str, deadline: float) -> None:
-        self._address, self._deadline = address, deadline
+    A name often has an address that nobody listens on: ``localhost`` is ``::1`` first on most machines.
+    """
+
+    def __init__(self, addresses: Sequence[str], deadline: float) -> None:
+        self._addresses, self._deadline = addresses, deadline
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -281,10 +284,16 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._inner.connect_tcp(
-            self._address, port, _left(self._deadline), local_address, socket_options
-        )
-        return _Timed(stream, self._deadline)
+        failure: Exception = httpcore.ConnectError("no address")
+        for tried, address in enumerate(self._addresses):
+            # An address that never answers must leave time for those after it.
+            share = _left(self._deadline) / (len(self._addresses) - tried)
+            try:
+                stream = self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                return _Timed(stream, self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
 
 
 class _Timed(httpcore.NetworkStream):

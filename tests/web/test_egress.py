@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpcore
 import httpx
 import pytest
 from cryptography import x509
@@ -26,7 +27,7 @@ from credentials.errors import (
     TooLarge,
     UriRefused,
 )
-from web.egress import Egress, EgressPolicy, open_egress
+from web.egress import Egress, EgressPolicy, PinnedTransport, open_egress
 
 PUBLIC = "93.184.216.34"
 
@@ -112,13 +113,13 @@ def test_w5_rebinding_finds_the_connection_pinned() -> None:
     seen: list[Any] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
-        seen.append(request.extensions["address"])
+        seen.append(request.extensions["addresses"])
         return httpx.Response(200, json={})
 
     client = httpx.Client(transport=httpx.MockTransport(handle))
     made = Egress(EgressPolicy(True), client, resolve=lambda host, port: next(answers))
     made.get("https://issuer.test/x", accept="*/*")
-    assert seen == [PUBLIC]
+    assert seen == [(PUBLIC,)]
     assert next(answers) == ["127.0.0.1"]
 
 
@@ -263,6 +264,37 @@ def test_real_connection_is_pinned_and_checked_by_name(tls_server: tuple[int, st
     stranger = open_egress(EgressPolicy(False, frozenset({origin})))
     with pytest.raises(NetworkUnavailable):
         stranger.get(f"{origin}/x", accept="*/*")
+
+
+@pytest.mark.parametrize("first", ["::1", "127.0.0.2"])
+def test_every_address_of_a_name_is_tried(tls_server: tuple[int, str], first: str) -> None:
+    """Most machines know localhost as ::1 first, and servers listen on 127.0.0.1."""
+    port, ca = tls_server
+    origin = f"https://127.0.0.1:{port}"
+    client = httpx.Client(transport=PinnedTransport(ssl.create_default_context(cafile=ca)), trust_env=False)
+    policy = EgressPolicy(False, frozenset({origin}))
+    made = Egress(policy, client, resolve=lambda host, port: [first, "127.0.0.1"])
+    assert made.get(f"{origin}/x", accept="application/json").status == 200
+    nobody = Egress(policy, client, resolve=lambda host, port: [first, "127.0.0.3"])
+    with pytest.raises(NetworkUnavailable):
+        nobody.get(f"{origin}/x", accept="application/json")
+
+
+def test_an_address_that_never_answers_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    dialled: list[tuple[str, float]] = []
+
+    def connect(self: Any, host: str, port: int, timeout: float, *_: Any) -> Any:
+        dialled.append((host, timeout))
+        raise httpcore.ConnectTimeout("nothing came")
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect)
+    client = httpx.Client(transport=PinnedTransport(ssl.create_default_context()), trust_env=False)
+    found = [PUBLIC, "93.184.216.35"]
+    made = Egress(EgressPolicy(True, seconds=5.0), client, resolve=lambda host, port: found)
+    with pytest.raises(NetworkUnavailable, match="in time"):
+        made.get("https://issuer.test/x", accept="*/*")
+    assert [host for host, _ in dialled] == found
+    assert dialled[0][1] <= 2.5 < dialled[1][1] <= 5.0
 
 
 @pytest.mark.hostile("P10", "C7")
