@@ -28,6 +28,7 @@ MAX_DEPTH: Final = 16
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/???")
+_PADDING: Final = (b"", b"===", b"==", b"=")
 _LAST: Final = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 
 
@@ -40,11 +41,12 @@ def unb64u(text: str | bytes) -> bytes:
     """Read base64url without padding; refuse other alphabets, white space and non-zero trailing bits."""
     try:
         raw = text.encode("ascii") if isinstance(text, str) else text
-        data = binascii.a2b_base64(raw.translate(_STANDARD) + b"=" * (-len(raw) % 4), strict_mode=True)
+        left = len(raw) % 4
+        data = binascii.a2b_base64(raw.translate(_STANDARD) + _PADDING[left], strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise Base64Malformed("not base64url without padding") from None
     # The last character may carry two or four bits that decode to nothing: they must be zero (RFC 4648, 3.5).
-    if (left := len(raw) % 4) and raw[-1] not in _LAST[left]:
+    if left and raw[-1] not in _LAST[left]:
         raise Base64Malformed("base64url with non-zero trailing bits")
     return data
 

@@ -287,7 +287,7 @@ def verify_response(
         },
         valid=document.mso.valid,
         status=document.mso.status,
-        holder=document.mso.device_key.thumbprint(),
+        holder=document.mso.device_key.point,
     )
 
 

@@ -90,7 +90,7 @@ class Disclosed:
 
     ``claims`` is nested JSON for SD-JWT VC and ``{namespace: {element: value}}`` for mdoc; it never holds
     protocol members (``iss``, ``cnf``, ``status`` …). ``valid`` is the technical validity. ``status`` is
-    still to be checked, by ``revocation.check``. ``holder`` is the RFC 7638 thumbprint of the copy's key.
+    still to be checked, by ``revocation.check``. ``holder`` is the copy's public key, an uncompressed point.
     """
 
     format: str

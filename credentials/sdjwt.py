@@ -17,6 +17,7 @@ from .disclosures import Place, Unfolding, digest_of, unfold
 from .encoding import b64u, dump_json
 from .errors import (
     AudienceMismatch,
+    BauhiniaError,
     ClaimMustNotHide,
     ConfigurationInvalid,
     CredentialExpired,
@@ -36,6 +37,7 @@ from .errors import (
     TooLarge,
     TransactionDataMismatch,
     TypeMismatch,
+    ValidityMissing,
 )
 from .jose import Jws, parse_compact, sign_compact
 from .keys import HolderKey, PublicKey, Signer, jwk_point
@@ -211,23 +213,27 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
     # 3. Explicitly typed (9.11), ES256 only (7.1 step 2.a).
     issued = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES)
     payload = issued.unverified()
-    window = Window(_seconds(payload, "nbf"), _seconds(payload, "exp"))
-    # 4. The chain leads to an issuer trusted for this type (7.1 step 2.c). Its ``nbf`` tells which of the
-    #    issuer's keys could have signed; step 5 covers it.
+    window = _window(payload, disclosures)
+    # 4. The chain leads to an issuer trusted for this type (7.1 step 2.c). When it begins tells which of
+    #    the issuer's keys could have signed; step 5 covers it.
     trusted = trust.credential_signer(
         issued.chain(), format=FORMAT, type=type, now=now, signed_at=window.start
     )
     # 5. The issuer signed it (7.1 step 2.b).
     issued.check_signature(trusted.key)
-    # 6. By the issuer it names, for the type asked (SD-JWT VC, 2.2.2.1 and 2.5).
-    if _text(payload, "iss") != trusted.issuer:
+    # 6. By the issuer it names, for the type asked (SD-JWT VC, 2.2.2.1 and 2.5). It need not name one: then
+    #    it is the certificate's (2.5, x5c).
+    if "iss" in payload and _text(payload["iss"], "iss") != trusted.issuer:
         raise IssuerOutOfScope("the credential names another issuer than its certificate")
-    if _text(payload, "vct") != type:
+    if "vct" not in payload:
+        raise _hidden("vct", payload, disclosures, TypeMismatch("the credential states no type"))
+    if _text(payload["vct"], "vct") != type:
         raise TypeMismatch("the credential is of another type")
     # 7. In force (RFC 9901, 7.1 step 6; RFC 7519, 4.1.4 and 4.1.5), without skew.
     if now >= window.end:
         raise CredentialExpired("the credential has expired")
-    if now < window.start or ("iat" in payload and now + SKEW < _whole(payload["iat"], "iat")):
+    begun = "nbf" not in payload or now >= window.start
+    if not begun or ("iat" in payload and now + SKEW < _whole(payload["iat"], "iat")):
         raise CredentialNotYetValid("the credential is not in force yet")
     # 8. Every digest once, every disclosure used (7.1 steps 3 to 5).
     tree = unfold(payload, disclosures)
@@ -251,7 +257,7 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
         claims={name: value for name, value in tree.claims.items() if name not in _PROTOCOL},
         valid=window,
         status=status,
-        holder=key.thumbprint(),
+        holder=key.point,
         notes=("short_salt",) if tree.short_salt else (),
     )
 
@@ -322,19 +328,28 @@ def _split(token: bytes) -> tuple[bytes, list[bytes], bytes]:
     return jwt, disclosures, rest
 
 
-def _text(payload: Mapping[str, Any], name: str) -> str:
-    value = payload.get(name)
-    if value is None:
-        raise ClaimMustNotHide(f"the issuer-signed JWT does not state {name}")
+def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise SdJwtMalformed(f"{name} is not a string")
     return value
 
 
-def _seconds(payload: Mapping[str, Any], name: str) -> Seconds:
-    if payload.get(name) is None:
-        raise ClaimMustNotHide(f"the issuer-signed JWT does not state {name}")
-    return _whole(payload[name], name)
+def _window(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> Window:
+    """From ``nbf``, or where that is left out ``iat``, to ``exp``: a copy without end cannot be relied on."""
+    for name, present in (("nbf", "nbf" in payload or "iat" in payload), ("exp", "exp" in payload)):
+        if not present:
+            raise _hidden(name, payload, disclosures, ValidityMissing(f"the credential does not state {name}"))
+    start = "nbf" if "nbf" in payload else "iat"
+    return Window(_whole(payload[start], start), _whole(payload["exp"], "exp"))
+
+
+def _hidden(
+    name: str, payload: Mapping[str, Any], disclosures: Sequence[bytes], absent: BauhiniaError
+) -> BauhiniaError:
+    """Why a member is not in the clear: a disclosure makes it hideable (2.2.2.2), or it is ``absent``."""
+    if name in unfold(payload, disclosures).claims:
+        return ClaimMustNotHide(f"{name} is selectively disclosable")
+    return absent
 
 
 def _whole(value: object, name: str) -> Seconds:

@@ -74,7 +74,7 @@ def check_batch(
         )
         if disclosed.issuer != issuer:
             raise CredentialNotAccepted("a copy is from another issuer than the one asked")
-        if disclosed.holder != key.public.thumbprint():
+        if disclosed.holder != key.public.point:
             raise CredentialNotAccepted("a copy is bound to another key")
         seen.append(disclosed)
         atoms += _salts(credential, presentation, configuration.format)

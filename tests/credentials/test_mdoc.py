@@ -86,7 +86,7 @@ def test_journey() -> None:
     assert disclosed.issuer == ISSUER
     assert (disclosed.format, disclosed.type) == ("mso_mdoc", DOCTYPE)
     assert (disclosed.valid, disclosed.status) == (WINDOW, STATUS)
-    assert disclosed.holder == HOLDER.public.thumbprint()
+    assert disclosed.holder == HOLDER.public.point
 
 
 def test_mso_members_and_their_order() -> None:
