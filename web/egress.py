@@ -109,6 +109,8 @@ class Egress:
             timeout=self.policy.seconds,
             extensions={"addresses": addresses, "deadline": deadline},
         )
+        # What a party left with us is not brought back: a cookie would tell one wallet from another (V4).
+        request.headers.pop("Cookie", None)
         try:
             response = self._client.send(request, stream=True, follow_redirects=False)
             try:
