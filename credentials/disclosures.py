@@ -59,8 +59,22 @@ class Unfolding:
     short_salt: bool
 
 
-def unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> Unfolding:
-    """Put ``disclosures`` in their places (RFC 9901, 7.1 steps 3 to 5)."""
+def is_flat(payload: Mapping[str, Any], text: bytes) -> bool:
+    """Whether ``text``, which reads as ``payload``, shows that no digest stands below its top level.
+
+    Then what is below need not be walked. Every reserved name in the text must be one of the top level's
+    own; a string that merely looks like one, or any escape, makes the answer no.
+    """
+    return (
+        text.count(b'"_sd"') == ("_sd" in payload)
+        and text.count(b'"_sd_alg"') == ("_sd_alg" in payload)
+        and b'"..."' not in text
+        and b"\\" not in text
+    )
+
+
+def unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes], *, flat: bool = False) -> Unfolding:
+    """Put ``disclosures`` in their places (RFC 9901, 7.1 steps 3 to 5); ``flat`` is :func:`is_flat`."""
     # a. sha-256, which is also the default (RFC 9901, 4.1.1, 7.1 step 2.d).
     if payload.get("_sd_alg", "sha-256") != "sha-256":
         raise DigestAlgorithmRefused("the digest algorithm is not sha-256")
@@ -72,7 +86,7 @@ def unfold(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> Unfoldin
     # c. From the root down, whatever disclosures bring to light included (steps 3.b to 3.e, 4).
     short_salt = any(len(content[0]) < SALT_CHARACTERS for content in contents)
     walk = _Walk(waiting)
-    claims = walk.read_object(payload, ())
+    claims = walk.read_object(payload, (), flat=flat)
     # d. No disclosure that nothing refers to (step 5).
     if waiting:
         raise DigestMismatch("a disclosure is not in the credential")
@@ -94,7 +108,7 @@ class _Walk:
             return self.read_object(value, place)
         return self.read_array(value, place) if isinstance(value, list) else value
 
-    def read_object(self, node: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    def read_object(self, node: Mapping[str, Any], place: Place, *, flat: bool = False) -> dict[str, Any]:
         if len(place) > MAX_NESTING:
             raise SdJwtMalformed(f"claims nest deeper than {MAX_NESTING}")
         if "..." in node:
@@ -102,7 +116,7 @@ class _Walk:
         if place and "_sd_alg" in node:
             raise DigestAlgorithmRefused("_sd_alg stands below the top level")
         claims: dict[str, Any] = {
-            name: self.read(value, (*place, name)) if isinstance(value, _NESTED) else value
+            name: value if flat or not isinstance(value, _NESTED) else self.read(value, (*place, name))
             for name, value in node.items()
             if name not in _RESERVED
         }

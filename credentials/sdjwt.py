@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .disclosures import Place, Unfolding, digest_of, unfold
+from .disclosures import Place, Unfolding, digest_of, is_flat, unfold
 from .encoding import b64u, dump_json
 from .errors import (
     AudienceMismatch,
@@ -145,8 +145,9 @@ def present(
     jwt, disclosures, rest = _split(credential)
     if rest:
         raise SdJwtMalformed("a credential has nothing after its last tilde")
-    payload = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES).unverified()
-    tree = unfold(payload, disclosures)
+    held = parse_compact(jwt, typ=FORMAT, max_bytes=MAX_BYTES)
+    payload = held.unverified()
+    tree = unfold(payload, disclosures, flat=is_flat(payload, held.payload))
     if jwk_point(_holder_jwk(payload)) != holder.public.point:
         raise HolderBindingInvalid("the credential is bound to another key")
     kept = disclosures if isinstance(show, Everything) else _select(tree, disclosures, show)
@@ -236,7 +237,7 @@ def verify(presentation: bytes, *, type: str, session: Session, trust: Trust, no
     if not begun or ("iat" in payload and now + SKEW < _whole(payload["iat"], "iat")):
         raise CredentialNotYetValid("the credential is not in force yet")
     # 8. Every digest once, every disclosure used (7.1 steps 3 to 5).
-    tree = unfold(payload, disclosures)
+    tree = unfold(payload, disclosures, flat=is_flat(payload, issued.payload))
     # 9. What the protocol reads stands in the clear, whole (SD-JWT VC, 2.2.2.2).
     for name in NEVER_HIDDEN:
         if name in tree.claims and (name not in payload or tree.claims[name] != payload[name]):
@@ -338,7 +339,9 @@ def _window(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> Window:
     """From ``nbf``, or where that is left out ``iat``, to ``exp``: a copy without end cannot be relied on."""
     for name, present in (("nbf", "nbf" in payload or "iat" in payload), ("exp", "exp" in payload)):
         if not present:
-            raise _hidden(name, payload, disclosures, ValidityMissing(f"the credential does not state {name}"))
+            raise _hidden(
+                name, payload, disclosures, ValidityMissing(f"the credential does not state {name}")
+            )
     start = "nbf" if "nbf" in payload else "iat"
     return Window(_whole(payload[start], start), _whole(payload["exp"], "exp"))
 

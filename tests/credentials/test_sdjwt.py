@@ -37,8 +37,8 @@ from sdjwt_forge import (
 )
 
 from credentials.catalog import load_catalogue
-from credentials.disclosures import process_payload
-from credentials.encoding import load_json, unb64u
+from credentials.disclosures import is_flat, process_payload
+from credentials.encoding import dump_json, load_json, unb64u
 from credentials.errors import (
     BauhiniaError,
     CertificatePurpose,
@@ -173,7 +173,7 @@ def test_round_trip() -> None:
         claims=as_json(VALUES),
         valid=Window(START, END),
         status=STATUS,
-        holder=HOLDER.public.thumbprint(),
+        holder=HOLDER.public.point,
         notes=(),
     )
 
@@ -424,3 +424,24 @@ def test_real_chain_for_something_else() -> None:
     real_signer = pki_fixture.signer("dc+sd-jwt", "age/1")
     token, vct = real("age/1", signer=replace(real_signer, sign=SIGNER.sign))
     refused(SignatureInvalid, lambda: verify(token, type=vct, session=SESSION, trust=trust, now=now))
+
+
+@pytest.mark.parametrize(
+    ("payload", "flat"),
+    [
+        ({"a": {"b": 1}, "_sd_alg": "sha-256", "_sd": ["x"]}, True),
+        ({"a": {"_sd": ["x"]}}, False),
+        ({"a": {"_sd": ["x"]}, "_sd": ["y"]}, False),
+        ({"a": {"b": {"_sd_alg": "sha-256"}}, "_sd_alg": "sha-256"}, False),
+        ({"a": [{"...": "x"}]}, False),
+        ({"a": "_sd", "_sd": []}, False),
+    ],
+)
+def test_only_what_shows_no_digest_below_is_left_unwalked(payload: dict[str, Any], flat: bool) -> None:
+    assert is_flat(payload, dump_json(payload)) is flat
+
+
+def test_an_escape_in_the_text_hides_no_digest() -> None:
+    text = b'{"a":{"\\u005fsd":["x"]}}'
+    assert load_json(text) == {"a": {"_sd": ["x"]}}
+    assert not is_flat(load_json(text), text)
