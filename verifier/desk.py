@@ -5,7 +5,8 @@ Time, randomness and keys are arguments; HTTP and the command line are elsewhere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from credentials.certificates import read_certificate
 from credentials.encoding import b64u, load_json_object, unb64u
 from credentials.errors import (
+    BauhiniaError,
     ClientIdInvalid,
+    Fault,
     Refusal,
     RequestExpired,
     RequestObjectInvalid,
@@ -36,8 +39,9 @@ from openid4vc.vp import (
 )
 
 from .holdings import Held, Holdings
+from .offline import guard
 from .policy import Policies, Policy
-from .store import HOUR, Answered, Created, Draft, State, Store, digest
+from .store import HOUR, Answered, Created, Draft, State, Store, Transaction, digest
 from .verification import Accepted, Outcome, Refused, Undetermined, is_answered, verify
 
 MAX_FILE: Final = 1 << 20
@@ -169,17 +173,30 @@ class Desk:
         """
         held = self._held()
         fetched = self.store.begin_answer(request_id, self.now())
-        policy = self.policies.get(fetched.policy)
-        outcome = self._judge(form, fetched.request_object, policy, _read_key(fetched.response_key), held)
-        code = self._fresh() if fetched.same_device and is_answered(outcome) else None
-        self.store.finish(
-            fetched, outcome, now=self.now(), retention=policy.retention_seconds, response_code=code
-        )
+        with self._finished(fetched):
+            policy = self.policies.get(fetched.policy)
+            outcome = self._judge(form, fetched.request_object, policy, _read_key(fetched.response_key), held)
+            code = self._fresh() if fetched.same_device and is_answered(outcome) else None
+            self.store.finish(
+                fetched, outcome, now=self.now(), retention=policy.retention_seconds, response_code=code
+            )
         if not is_answered(outcome):
             return _refusal(outcome)
         if code is None:
             return Reply(200, {})
         return Reply(200, {"redirect_uri": f"{self.base_url}/return/{fetched.id}?response_code={code}"})
+
+    @contextmanager
+    def _finished(self, transaction: Transaction) -> Generator[None, None, None]:
+        """The nonce is burned: a fault in this block ends the check, undetermined."""
+        try:
+            yield
+        except Exception as error:
+            outcome = Undetermined(error.code if isinstance(error, BauhiniaError) else Fault.code)
+            # A store that failed once may fail again; what is told is the first fault.
+            with suppress(BauhiniaError):
+                self.store.finish(transaction, outcome, now=self.now(), retention=0, response_code=None)
+            raise
 
     def _held(self) -> Held | Refused:
         try:
@@ -198,8 +215,9 @@ class Desk:
         if isinstance(held, Refused):
             return held
         try:
-            request = self._own(request_object)
-            policy.check_query(request.query)
+            with guard():
+                request = self._own(request_object)
+                policy.check_query(request.query)
         except Refusal as error:
             return Refused(error.code, {})
         return verify(
@@ -236,28 +254,31 @@ class Desk:
         file = load_json_object(data, max_bytes=MAX_FILE)
         members = Members(file, refusal=RequestObjectInvalid, where="file")
         request_object, form = members.text("request", limit=MAX_FILE), _form(members.raw("response"))
-        request = self._own(request_object)
+        with guard():
+            request = self._own(request_object)
         now = self.now()
         if now >= request.expires:
             raise RequestExpired("this request has expired")
         # 2. It asks what one of our policies asks.
         policy = self.policies.get(request.purpose or "")
-        policy.check_query(request.query)
+        with guard():
+            policy.check_query(request.query)
         # 3. One answer a request, right or wrong.
         transaction = self.store.by_nonce(request.nonce)
         held = self._held()
         self.store.burn(request.nonce, until=request.expires)
         # 4. Where the answer is encrypted, the key lies with the transaction.
-        key = None if transaction is None else _read_key(self.store.response_key(transaction.id))
-        if request.encryption is not None and key is None:
-            raise ResponseInvalid("the key of this request is not in the store")
-        outcome = self._judge(form, request_object, policy, key, held)
-        if transaction is None:
-            self.store.add_receipt(policy.name, policy.version, outcome, now)
-        else:
-            self.store.finish(
-                transaction, outcome, now=now, retention=policy.retention_seconds, response_code=None
-            )
+        with nullcontext() if transaction is None else self._finished(transaction):
+            key = None if transaction is None else _read_key(self.store.response_key(transaction.id))
+            if request.encryption is not None and key is None:
+                raise ResponseInvalid("the key of this request is not in the store")
+            outcome = self._judge(form, request_object, policy, key, held)
+            if transaction is None:
+                self.store.add_receipt(policy.name, policy.version, outcome, now)
+            else:
+                self.store.finish(
+                    transaction, outcome, now=now, retention=policy.retention_seconds, response_code=None
+                )
         return outcome, policy
 
     # --- the result
@@ -278,7 +299,7 @@ def phase(state: State, now: Seconds) -> str:
 def visible(state: State) -> Outcome | None:
     """The outcome, if it may be told: in the same-device flow only to the browser that came back (8.2, 14.2).
 
-    A refusal that no wallet could have redirected from is told at once.
+    What no wallet could have redirected from, a refusal or a fault of ours, is told at once.
     """
     if not isinstance(state, Answered):
         return None

@@ -29,6 +29,8 @@ from revocation.publish import INDEX, TRUST_LIST
 from revocation.token import Encoding, SignedList, open_token
 from web.keyfiles import read_file, replace_file
 
+from .offline import guard
+
 LINK: Final = "published"
 ENCODINGS: Final[tuple[Encoding, ...]] = ("jwt", "cwt")
 MAX_LISTS: Final = 5000
@@ -103,12 +105,14 @@ class Holdings:
         folder = (self._data / LINK).resolve()
         if self._opened is None or self._opened[0] != folder:
             newest = self._numbers.newest()
-            trust = open_trust_list(
-                read_file(folder / TRUST_LIST),
-                root=self._root,
-                now=self._now(),
-                newest_sequence=newest.get("trust", 0),
-            )
+            # The store may be another machine; from here on all is at hand.
+            with guard():
+                trust = open_trust_list(
+                    read_file(folder / TRUST_LIST),
+                    root=self._root,
+                    now=self._now(),
+                    newest_sequence=newest.get("trust", 0),
+                )
             self._opened = folder, Held(trust, HeldLists(folder, trust, self._now, newest))
         held = self._opened[1]
         if self._now() >= held.trust.expires:

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from credentials.calendar import HONG_KONG
 from credentials.encoding import load_json_object
-from credentials.errors import RequestInvalid, SessionNotBound
+from credentials.errors import MethodRefused, RequestInvalid, SessionNotBound
 from credentials.formats import FORMATS
 from openid4vc.members import Members
 from openid4vc.vp import REQUEST_TYP
@@ -29,6 +29,12 @@ def _browser() -> str:
     if "browser" not in session:
         session["browser"] = secrets.token_urlsafe(32)
     return str(session["browser"])
+
+
+def _not_head() -> None:
+    """A link preview or a scanner asks with HEAD: it must not use up what can be had once."""
+    if request.method == "HEAD":
+        raise MethodRefused("HEAD is not taken here, only GET")
 
 
 def add_routes(app: Flask, desk: Desk) -> None:
@@ -89,11 +95,13 @@ def _pages(app: Flask, desk: Desk) -> None:
 
     @app.get("/start/<id>")
     def open_start(id: str) -> ResponseReturnValue:
+        _not_head()
         desk.store.bind(id, ticket=request.args.get("ticket", ""), browser=digest(_browser()), now=desk.now())
         return redirect(f"/result/{id}", 303)
 
     @app.get("/return/<id>")
     def come_back(id: str) -> ResponseReturnValue:
+        _not_head()
         browser = session.get("browser")
         desk.store.come_back(
             id,
@@ -125,6 +133,7 @@ def _protocol(app: Flask, desk: Desk) -> None:
     @app.get("/request/<request_id>")
     @without_csrf
     def request_object(request_id: str) -> ResponseReturnValue:
+        _not_head()
         return Response(desk.hand_out(request_id), mimetype=f"application/{REQUEST_TYP}")
 
     @app.post("/response/<request_id>")

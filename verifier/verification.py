@@ -182,8 +182,11 @@ def _holds(ask: Ask, values: Mapping[str, object]) -> bool:
 
 
 def is_answered(outcome: Outcome) -> bool:
-    """Whether the wallet followed the protocol, whatever the verdict: then its answer is HTTP 200."""
-    if not isinstance(outcome, Refused):
+    """Whether the wallet followed the protocol, whatever the verdict: then its answer is HTTP 200.
+
+    Not where a fault of ours left the check undetermined: the wallet was told of the fault.
+    """
+    if isinstance(outcome, Accepted):
         return True
-    verdicts = (PolicyNotMet, NothingPresented, StatusRefused)
+    verdicts = (PolicyNotMet, NothingPresented, StatusRefused, errors.Undetermined)
     return outcome.code in {leaf.code for leaf in errors.every_error() if issubclass(leaf, verdicts)}

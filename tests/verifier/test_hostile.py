@@ -20,9 +20,10 @@ from pki_fixture import NOW, VERIFIER
 from verifier_fixture import BOTH, HTML, Shop, issue, present
 
 from credentials.encoding import b64u, dump_json, load_json_object, unb64u
-from credentials.errors import NetworkForbidden
+from credentials.errors import Fault, NetworkForbidden, StoreUnavailable
 from openid4vc.vp import build_response
 from verifier import offline
+from verifier.store import Store
 
 
 @pytest.fixture
@@ -64,6 +65,22 @@ def test_p12_request_fetched_by_a_crowd(shop: Shop) -> None:
     answers = [shop.browser().get(path, base_url=VERIFIER) for _ in range(6)]
     assert [a.status_code for a in answers] == [200] * 5 + [410]
     assert code(answers[-1]) == "request_consumed"
+
+
+@pytest.mark.hostile("P12")
+def test_p12_head_uses_nothing_up(shop: Shop) -> None:
+    """A link preview looks with HEAD; request, start ticket and response code are still there afterwards."""
+    browser, path, request = same_device(shop)
+    asked = shop.ask("liquor18", same_device=True)
+    fetch, start = (asked[name].removeprefix(VERIFIER) for name in ("request_uri", "start_url"))
+    for _ in range(6):
+        assert shop.browser().head(fetch, base_url=VERIFIER).status_code == 405
+        assert shop.browser().head(start, base_url=VERIFIER).status_code == 405
+    assert shop.result(asked["id"])["state"] == "created"
+    assert shop.browser().get(start, base_url=VERIFIER).status_code == 303
+    back = (shop.answer(request, adult(), ["age_over_18"]).json or {})["redirect_uri"].removeprefix(VERIFIER)
+    assert browser.head(back, base_url=VERIFIER).status_code == 405
+    assert browser.get(back, base_url=VERIFIER).headers["Location"] == path
 
 
 # --- P13: the right answer to the right request, once
@@ -427,9 +444,6 @@ def test_v3_a_whole_check_opens_no_socket(shop: Shop, format: str, monkeypatch: 
 @pytest.mark.hostile("V3")
 def test_v3_a_format_that_phones_home_is_stopped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """If verifying ever tried, the check would fail as a fault of ours and never as an acceptance."""
-    from credentials.errors import Fault
-    from revocation import check
-
     asked = shop.ask("liquor18")
     request = shop.fetch(asked["link"])
 
@@ -439,9 +453,69 @@ def test_v3_a_format_that_phones_home_is_stopped(shop: Shop, monkeypatch: pytest
     monkeypatch.setattr("verifier.verification.check", phone_home)
     reply = shop.answer(request, adult(), ["age_over_18"])
     assert (reply.status_code, code(reply)) == (500, NetworkForbidden.code)
-    assert shop.result(asked["id"])["outcome"] is None
+    # The nonce is burned, so the check is over: it does not hang until it expires.
+    found = shop.result(asked["id"])
+    assert (found["state"], found["outcome"]) == ("answered", "undetermined")
+    assert (found["error_code"], found["disclosed"]) == (NetworkForbidden.code, {})
     assert issubclass(NetworkForbidden, Fault)
-    assert check.__name__
+
+
+@pytest.mark.hostile("V3")
+@pytest.mark.parametrize(
+    "place",
+    ["verifier.desk.read_request", "verifier.policy.parse_query", "verifier.holdings.open_trust_list"],
+)
+def test_v3_the_steps_before_verifying_are_guarded_too(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Our own request read again, the policy compared, the trust list opened: nothing leaves the machine."""
+    asked = shop.ask("liquor18")
+    request = shop.fetch(asked["link"])
+    form = build_response(present(adult(), request, ["age_over_18"]), request=request)
+    shop.publish()  # so that the next check opens a new set
+
+    def phone_home(*_: object, **__: object) -> None:
+        socket.getaddrinfo("issuer.test", 443)
+
+    with monkeypatch.context() as planted:
+        planted.setattr(place, phone_home)
+        reply = shop.post(request, form)
+    assert (reply.status_code, code(reply)) == (500, NetworkForbidden.code)
+
+
+def test_fault_in_a_same_device_check_is_told_to_the_browser_that_waits(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wallet got a 500 and no way back: nobody will come with a response code."""
+    browser, path, request = same_device(shop)
+    monkeypatch.setattr("verifier.desk.verify", lambda *_, **__: 1 / 0)
+    reply = shop.answer(request, adult(), ["age_over_18"])
+    assert (reply.status_code, code(reply)) == (500, "fault")
+    page = browser.get(path, base_url=VERIFIER, headers=HTML)
+    assert 'data-outcome="undetermined"' in page.text
+    assert 'data-code="fault"' in page.text
+
+
+@pytest.mark.parametrize("format", BOTH)
+def test_fault_in_the_store_while_finishing_is_told_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """The first try to record fails, the second says so; the answer is not accepted afterwards."""
+    asked = shop.ask("liquor18")
+    request = shop.fetch(asked["link"])
+    finish, tries = Store.finish, 0
+
+    def fail_once(self: Store, *args: Any, **kwargs: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise StoreUnavailable("locked")
+        finish(self, *args, **kwargs)
+
+    monkeypatch.setattr(Store, "finish", fail_once)
+    assert code(shop.answer(request, adult(format), ["age_over_18"])) == "store_unavailable"
+    found = shop.result(asked["id"])
+    assert (found["outcome"], found["error_code"]) == ("undetermined", "store_unavailable")
 
 
 # --- V9: nothing personal in logs, URLs, QR codes, columns
