@@ -1,7 +1,8 @@
 """The wallet's pages: a phone-sized view for the browser of this machine. No rules here.
 
 Unlocking is a passphrase typed into the page; the open vault stays in this process's memory, for one browser,
-until it is locked or left alone for ten minutes.
+until it is locked or left alone for ten minutes. Every page of the open wallet lies below ``/open/<key>/``:
+the browser shows its cookie to every port of 127.0.0.1, but it tells the key to no other.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, redirect, render_template, request, session, url_for
+from flask import Flask, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from credentials.calendar import HONG_KONG
@@ -46,29 +47,50 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
     app.jinja_env.filters["day"] = _day
     app.extensions["desk"] = desk
 
+    @app.url_value_preprocessor
+    def take_key(_: str | None, values: dict[str, Any] | None) -> None:  # pyright: ignore[reportUnusedFunction]
+        g.key = str((values or {}).pop("key", ""))
+
+    @app.url_defaults
+    def give_key(endpoint: str, values: dict[str, Any]) -> None:  # pyright: ignore[reportUnusedFunction]
+        if app.url_map.is_endpoint_expecting(endpoint, "key"):
+            values.setdefault("key", g.key)
+
+    @app.context_processor
+    def places() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        # Only ever the key that this very request came with.
+        inside = f"/open/{g.key}" if g.get("key") else ""
+        return {"inside": inside, "home": f"{inside}/"}
+
     def mine() -> Wallet:
-        return desk.wallet(str(session.get(_TOKEN, "")))
+        return desk.wallet(_cookie(), g.key)
 
     @app.errorhandler(VaultLocked)
     def locked(_: VaultLocked) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
-        return redirect(url_for("unlock"), 303)
+        # A link that came along from elsewhere waits for the passphrase.
+        return redirect(url_for("unlock", link=request.args.get("link") or None), 303)
 
     # --- Lock
 
+    @app.get("/")
+    def outside() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        raise VaultLocked("the address has no key")
+
     @app.get("/unlock")
     def unlock() -> ResponseReturnValue:
-        return render_template("unlock.html", refusal=None)
+        return render_template("unlock.html", refusal=None, link=request.args.get("link", ""))
 
     @app.post("/unlock")
     def unlock_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
+        link = request.form.get("link", "")
         try:
-            token = desk.unlock(request.form.get("passphrase", "")[:1024])
+            given = desk.unlock(request.form.get("passphrase", "")[:1024])
         except BauhiniaError as error:
-            return render_template("unlock.html", refusal=error), 403
-        session[_TOKEN] = token
-        return redirect(url_for("front"), 303)
+            return render_template("unlock.html", refusal=error, link=link), 403
+        session[_TOKEN] = given.cookie
+        return redirect(url_for("front", key=given.key, link=link or None), 303)
 
-    @app.post("/lock")
+    @app.post("/open/<key>/lock")
     def lock() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         mine()
         desk.lock()
@@ -77,7 +99,7 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
 
     # --- Cards
 
-    @app.get("/")
+    @app.get("/open/<key>/")
     def front() -> ResponseReturnValue:
         wallet = mine()
         held, now = wallet.holdings(), wallet.now()
@@ -89,7 +111,7 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
             refusal=None,
         )
 
-    @app.get("/card/<configuration>")
+    @app.get("/open/<key>/card/<configuration>")
     def card(configuration: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         held = wallet.holdings()
@@ -97,19 +119,19 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
             raise NotFound("the wallet holds no such credential")
         return render_template("card.html", card=_card(wallet, configuration, held))
 
-    @app.post("/sync")
+    @app.post("/open/<key>/sync")
     def sync_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         done = sync(wallet)
         return redirect(url_for("result", id=desk.put(Result(received=done.received))), 303)
 
-    @app.get("/log")
+    @app.get("/open/<key>/log")
     def log() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         return render_template("log.html", entries=mine().log())
 
     # --- What comes in: a link pasted, or a picture of a QR code
 
-    @app.post("/open")
+    @app.post("/open/<key>/open")
     def open_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         picture = request.files.get("picture")
@@ -122,18 +144,18 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
             return redirect(url_for("question", id=desk.put(asked)), 303)
         return redirect(url_for("offer", id=desk.put(open_offer(wallet, text))), 303)
 
-    @app.get("/refused/<id>")
+    @app.get("/open/<key>/refused/<id>")
     def refused(id: str) -> ResponseReturnValue:
         mine()
         return render_template("refused.html", refused=desk.get(id, Refused))
 
-    @app.get("/offer/<id>")
+    @app.get("/open/<key>/offer/<id>")
     def offer(id: str) -> ResponseReturnValue:
         wallet = mine()
         found: Offer = desk.get(id, Offer)
         return _offer_page(wallet, id, found, None)
 
-    @app.post("/offer/<id>")
+    @app.post("/open/<key>/offer/<id>")
     def accept_(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         found: Offer = desk.get(id, Offer)
@@ -144,7 +166,7 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
         desk.take(id, Offer)
         return redirect(url_for("result", id=desk.put(Result(received=received))), 303)
 
-    @app.post("/offer/<id>/sign-in")
+    @app.post("/open/<key>/offer/<id>/sign-in")
     def sign_in(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         found: Offer = desk.take(id, Offer)
@@ -154,33 +176,36 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
 
     @app.get("/signed-in")
     def signed_in() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
-        wallet = mine()
+        # The issuer sends the browser here and must not know the key. What stands for it is `state`: told to
+        # nobody but this browser and the issuer, and good once.
+        wallet, known = desk.returned(_cookie())
         received = finish_sign_in(wallet, request.args.to_dict())
-        return redirect(url_for("result", id=desk.put(Result(received=received))), 303)
+        id = desk.put(Result(received=received))
+        return redirect(url_for("result", key=known.key, id=id), 303)
 
     # --- Questions
 
-    @app.get("/question/<id>")
+    @app.get("/open/<key>/question/<id>")
     def question(id: str) -> ResponseReturnValue:
         mine()
         asked: Question = desk.get(id, Question)
         return render_template("question.html", id=id, consent=asked.consent, origin=_origin(asked))
 
-    @app.post("/question/<id>/yes")
+    @app.post("/open/<key>/question/<id>/yes")
     def yes(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         asked: Question = desk.take(id, Question)
         done = Result(outcome=answer(wallet, asked), question=asked)
         return redirect(url_for("result", id=desk.put(done)), 303)
 
-    @app.post("/question/<id>/no")
+    @app.post("/open/<key>/question/<id>/no")
     def no(id: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         asked: Question = desk.take(id, Question)
         done = Result(outcome=decline(wallet, asked), question=asked)
         return redirect(url_for("result", id=desk.put(done)), 303)
 
-    @app.get("/result/<id>")
+    @app.get("/open/<key>/result/<id>")
     def result(id: str) -> ResponseReturnValue:
         wallet = mine()
         done: Result = desk.get(id, Result)
@@ -191,6 +216,10 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
         )
 
     return app
+
+
+def _cookie() -> str:
+    return str(session.get(_TOKEN, ""))
 
 
 def _offer_page(wallet: Wallet, id: str, offer: Offer, refusal: BauhiniaError | None) -> str:

@@ -213,8 +213,10 @@ class Vault:
 
     def close(self) -> None:
         """Forget the data key. Python cannot wipe every copy of it: see docs/limitations.md."""
-        self._key = b""
-        self._database.close()
+        # Not in the middle of another thread's transaction.
+        with self._threads:
+            self._key = b""
+            self._database.close()
 
     # -- reading and writing
 

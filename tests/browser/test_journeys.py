@@ -232,7 +232,9 @@ def test_who_declines_shows_nothing(stage: Stage) -> None:
     here.click("#no")
     here.see("#declined")
     here.check_page()
-    here.go(f"{stage.wallets['adult']}/log")
+    here.click("main a.button")
+    here.click("header nav a:not(.lang)")
+    here.see(".cards > .card .tag")
     here.check_page()
     assert "declined" in here.text(".cards > .card")
     assert verdict(stage, counter) == "refused"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,7 +20,8 @@ from wallet_parties import TX_CODE, World, sd_query
 from credentials.errors import VaultLocked
 from openid4vc.vci import AuthorizationCodeOffer, Offer, offer_link
 from wallet.app import create_app
-from wallet.desk import IDLE, KEPT, Desk
+from wallet.desk import IDLE, KEPT, Desk, daemon_timer
+from wallet.vault import Vault
 from wallet.wallet import Wallet
 from web import qr
 from web.service import Settings
@@ -30,19 +34,25 @@ class Browser:
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
+        self.root = ""
         self.text = ""
         self.path = "/"
         self.status = 0
 
+    def at(self, path: str) -> str:
+        """A path of the open wallet is below its key."""
+        known = path.startswith(("/open/", "/unlock", "/signed-in"))
+        return path if known else self.root + path
+
     def go(self, path: str, **options: Any) -> str:
-        answer = self.client.get(path, base_url=BASE, follow_redirects=True, **options)
+        answer = self.client.get(self.at(path), base_url=BASE, follow_redirects=True, **options)
         return self._read(answer)
 
     def post(self, path: str, **fields: Any) -> str:
         token = re.search(r'name="csrf_token" value="([^"]+)"', self.text)
         data = {"csrf_token": token[1] if token else "", **fields}
         answer = self.client.post(
-            path, base_url=BASE, data=data, follow_redirects=True, content_type="multipart/form-data"
+            self.at(path), base_url=BASE, data=data, follow_redirects=True, content_type="multipart/form-data"
         )
         return self._read(answer)
 
@@ -70,24 +80,77 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def browser(world: World, tmp_path: Path) -> Browser:
     def opening(passphrase: str) -> Wallet:
-        if passphrase != "passphrase":
-            raise VaultLocked("the vault does not open")
-        return world.wallet
+        stamp = world.folder / "state" / "v.stamp"
+        vault = Vault.open(world.vault.path, passphrase, randomness=os.urandom, stamp=stamp)
+        return replace(world.wallet, vault=vault)
 
     app = create_app(tmp_path, settings=Settings(base_url=BASE, secret=bytes(32)), opening=opening)
     browser = Browser(app.test_client())
     browser.go("/unlock")
     browser.post("/unlock", passphrase="passphrase")
-    assert browser.path == "/"
+    browser.root = key_of(browser.path)
     return browser
 
 
-def test_a_locked_wallet_shows_nothing(world: World, tmp_path: Path, browser: Browser) -> None:
-    stranger = Browser(browser.client.application.test_client())
+def key_of(path: str) -> str:
+    found = re.match(r"/open/[A-Za-z0-9_-]{43}(?=/)", path)
+    assert found
+    return found[0]
+
+
+PATHS = ("/", "/log", "/card/age-1.sd-jwt", "/question/x", "/offer/x", "/result/x", "/refused/x")
+
+
+def shows_nothing(browser: Browser) -> None:
+    for path in (*PATHS, "/signed-in"):
+        assert "age" not in browser.go(path).split("<main")[-1].lower().replace("passphrase", "")
+        assert browser.path == "/unlock" or browser.status == 404
+
+
+def test_a_locked_wallet_shows_nothing(world: World, browser: Browser) -> None:
     world.stocked("age-1.sd-jwt")
-    for path in ("/", "/log", "/card/age-1.sd-jwt", "/question/x", "/offer/x", "/result/x", "/signed-in"):
-        assert "age" not in stranger.go(path).split("<main")[1].lower().replace("passphrase", "")
-        assert stranger.path == "/unlock"
+    stranger = Browser(browser.client.application.test_client())
+    for root in ("", browser.root):
+        stranger.root = root
+        shows_nothing(stranger)
+
+
+@pytest.mark.hostile("W7")
+@pytest.mark.parametrize("key", ["", "/open/x", f"/open/{'A' * 43}", "/open/%C3%A4"])
+def test_w7_a_cookie_that_another_port_saw_is_worth_nothing(world: World, browser: Browser, key: str) -> None:
+    """Cookies know no ports: whatever else runs on 127.0.0.1 gets to see ours, form token and all."""
+    world.stocked("age-1.sd-jwt")
+    page = browser.go("/")
+    assert browser.path == f"{browser.root}/"
+    good, browser.root = browser.root, key
+    for path in PATHS:
+        browser.text = page
+        assert good not in browser.go(path)
+        assert browser.path == "/unlock" or browser.status == 404
+    for path in ("/sync", "/lock", "/open", "/offer/x", "/question/x/yes"):
+        browser.text = page
+        assert good not in browser.post(path, link="x")
+        assert browser.path in ("/unlock", path)
+    assert good not in browser.go(f"/signed-in?code=c&state=x&iss={ISSUER}")
+    assert "state_mismatch" in browser.text
+    # And nothing of this locked it for its holder.
+    browser.root = good
+    assert 'id="card-age-1.sd-jwt"' in browser.go("/")
+    # The key goes to no other place, and a new unlocking has a new one.
+    assert browser.client.get(f"{good}/", base_url=BASE).headers["Referrer-Policy"] == "same-origin"
+    browser.go("/unlock")
+    browser.post("/unlock", passphrase="passphrase")
+    assert key_of(browser.path) != good
+
+
+def test_a_link_from_elsewhere_waits_for_the_passphrase(browser: Browser) -> None:
+    browser.root = ""
+    page = browser.go("/?link=openid4vp%3A%2F%2Fx")
+    assert browser.path == "/unlock"
+    assert 'name="link" value="openid4vp://x"' in page
+    page = browser.post("/unlock", passphrase="passphrase", link="openid4vp://x")
+    assert key_of(browser.path)
+    assert 'value="openid4vp://x"' in page
 
 
 def test_wrong_passphrase_is_told(browser: Browser) -> None:
@@ -209,21 +272,83 @@ def test_sync_and_lock(world: World, browser: Browser) -> None:
     assert browser.path == "/unlock"
 
 
-def test_the_desk_locks_itself_and_forgets(world: World, tmp_path: Path) -> None:
-    time = [0.0]
-    desk = Desk(lambda _: world.wallet, tmp_path, clock=lambda: time[0])
-    token = desk.unlock("p")
+class Timer:
+    """A clock and the alarms set by it."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.alarms: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, seconds: float, ring: Callable[[], None]) -> Timer.Set:
+        entry = (self.time + seconds, ring)
+        self.alarms.append(entry)
+        return Timer.Set(self, entry)
+
+    def sleep_until(self, time: float) -> None:
+        while due := [entry for entry in self.alarms if entry[0] <= time]:
+            entry = min(due, key=lambda one: one[0])
+            self.alarms.remove(entry)
+            self.time = max(self.time, entry[0])
+            entry[1]()
+        self.time = time
+
+    class Set:
+        def __init__(self, timer: Timer, entry: tuple[float, Callable[[], None]]) -> None:
+            self.timer, self.entry = timer, entry
+
+        def cancel(self) -> None:
+            if self.entry in self.timer.alarms:
+                self.timer.alarms.remove(self.entry)
+
+
+def test_the_desk_locks_itself_and_forgets_although_nobody_comes(world: World, tmp_path: Path) -> None:
+    timer = Timer()
+    desk = Desk(lambda _: world.wallet, tmp_path, clock=lambda: timer.time, timer=timer)
+    given = desk.unlock("p")
     offer = world.issuer.offer()
     ids = [desk.put(offer) for _ in range(KEPT + 1)]
     assert desk.get(ids[-1], Offer) == offer
     with pytest.raises(Exception, match="forgotten"):
         desk.get(ids[0], Offer)
-    time[0] = IDLE
-    assert desk.wallet(token) is world.wallet
+    timer.sleep_until(IDLE - 1)
+    assert desk.wallet(given.cookie, given.key) is world.wallet
+    for cookie, key in (("another", given.key), (given.cookie, "another"), (given.key, given.cookie)):
+        with pytest.raises(VaultLocked):
+            desk.wallet(cookie, key)
+    # A click puts it off, a cookie without the key does not; then the key is gone with no request at all.
+    timer.sleep_until(IDLE)
+    assert desk.returned(given.cookie) == (world.wallet, given)
     with pytest.raises(VaultLocked):
-        desk.wallet("another browser")
-    time[0] = 2 * IDLE + 1
-    with pytest.raises(VaultLocked):
-        desk.wallet(token)
+        desk.returned("another")
+    assert world.vault.records("settings")
+    timer.sleep_until(2 * IDLE - 1)
+    with pytest.raises(VaultLocked, match="closed"):
+        world.vault.records("settings")
+    assert timer.alarms == []
     with pytest.raises(Exception, match="forgotten"):
         desk.get(ids[-1], Offer)
+    with pytest.raises(VaultLocked):
+        desk.wallet(given.cookie, given.key)
+
+
+def test_the_desk_is_locked_at_the_next_click_too(world: World, tmp_path: Path) -> None:
+    """A machine that slept may come back before its timers do."""
+    timer = Timer()
+    desk = Desk(lambda _: world.wallet, tmp_path, clock=lambda: timer.time, timer=timer)
+    given = desk.unlock("p")
+    timer.time = IDLE
+    for action in (lambda: desk.returned(given.cookie), lambda: desk.wallet(given.cookie, given.key)):
+        with pytest.raises(VaultLocked):
+            action()
+    assert timer.alarms == []
+
+
+def test_the_real_timer_does_not_keep_the_process_alive() -> None:
+    rang = threading.Event()
+    timer = daemon_timer(0, rang.set)
+    assert rang.wait(10)
+    timer.cancel()
+    other = daemon_timer(3600, rang.set)
+    assert isinstance(other, threading.Timer)
+    assert other.daemon
+    other.cancel()

@@ -94,7 +94,9 @@ def test_c11_bad_pictures_are_refused(data: bytes) -> None:
 
 @pytest.mark.hostile("C11", "C3")
 @pytest.mark.parametrize(("side", "error"), [(5000, TooLarge), (1 << 16, ImageUnreadable)])
-def test_c11_a_picture_that_would_swell_is_refused_before_it_is_decoded(side: int, error: type[Malformed]) -> None:
+def test_c11_a_picture_that_would_swell_is_refused_before_it_is_decoded(
+    side: int, error: type[Malformed]
+) -> None:
     with pytest.raises(error):
         qr.read_image(picture(side, side, b""))
 
