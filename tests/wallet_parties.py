@@ -41,6 +41,10 @@ ADULT: dict[str, Value] = {
     "age_over_18": True,
     "age_over_21": True,
     "age_over_60": False,
+    "age_over_65": False,
+    "age_over_70": False,
+    "year_age_over_65": False,
+    "age_band": "21-59",
 }
 VALUES: dict[str, dict[str, Value]] = {
     "age/1": ADULT,

@@ -49,7 +49,7 @@ from openid4vc.vci import (
 )
 
 from .acceptance import check_batch
-from .holding import discard_ended, refill_moment, refills, shuffled
+from .holding import awaited, discard_ended, refill_moment, refills, shuffled
 from .issuing import IssuerClient, fetch_offer, origin_of
 from .records import Batch, Copy, Entry, Grant, StoredKey
 from .wallet import Wallet, write_log
@@ -295,6 +295,8 @@ def _receive(
             rows.delete(id)
             write_log(rows, _entry(wallet, client.issuer, "refused", configuration.type, error.code))
         raise
+    type = wallet.catalogue.by_identifier(configuration.type)
+    lacks = awaited(accepted.claims, type=type, format=configuration.format)
     batch = Batch(
         id="",
         issuer=client.issuer,
@@ -304,7 +306,7 @@ def _receive(
         window=accepted.window,
         claims=accepted.claims,
         status_uri=accepted.status_uri,
-        refill_at=refill_moment(accepted.window, wallet.randomness),
+        refill_at=refill_moment(accepted.window, wallet.randomness, now=wallet.now(), incomplete=bool(lacks)),
     )
     with wallet.vault.writing() as rows:
         rows.delete(id)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from credentials.calendar import DAY
+from credentials.calendar import DAY, midnight
+from credentials.catalog import ClaimType, CredentialType
 from credentials.errors import CopiesExhausted, RateLimited
 from credentials.model import Randomness, Seconds, Window
-from openid4vc.dcql import Candidate, Plan, Query, matches
+from openid4vc.dcql import Candidate, Plan, Query, matches, select
 
 from .records import Batch, Copy, Entry, Grant
-from .vault import Vault, Writing
+from .vault import Writing
 
 LOW_COPIES: Final = 5
 LOW_TIME: Final = 2 * DAY
+DAILY_SPREAD: Final = 3600
+"""Within how many seconds after a Hong Kong midnight statements that were not possible yet are asked for."""
 REFUSALS: Final = 3
 """How often one verifier may be told no within :data:`REFUSAL_SPAN` before it gets no answer at all."""
 REFUSAL_SPAN: Final = 3600
@@ -52,22 +55,21 @@ def candidates(held: Sequence[Holding], *, now: Seconds) -> tuple[Candidate, ...
     )
 
 
-def spend(vault: Vault, batch_ids: Sequence[str], *, randomness: Randomness) -> tuple[Copy, ...]:
-    """Take one unspent copy of each batch and mark it spent, durably, before giving it out.
+def spend(rows: Writing, batch_ids: Sequence[str], *, randomness: Randomness) -> tuple[Copy, ...]:
+    """Take one unspent copy of each batch and mark it spent; the caller gives them out after the transaction.
 
     All or none. Which copy is drawn at random, so that copies are not shown in the order they were issued.
-    Raises :class:`CopiesExhausted`.
+    Raises :class:`CopiesExhausted`, which must end the transaction.
     """
-    with vault.writing() as rows:
-        left = [copy for copy in map(Copy.of, rows.records("copy")) if not copy.spent]
-        taken: list[Copy] = []
-        for batch in batch_ids:
-            choices = sorted((c for c in left if c.batch == batch and c not in taken), key=lambda c: c.id)
-            if not choices:
-                raise CopiesExhausted("no unspent copy is left of this credential")
-            copy = choices[below(len(choices), randomness)]
-            rows.put("copy", copy.spend().body(), id=copy.id)
-            taken.append(copy)
+    left = [copy for copy in map(Copy.of, rows.records("copy")) if not copy.spent]
+    taken: list[Copy] = []
+    for batch in batch_ids:
+        choices = sorted((c for c in left if c.batch == batch and c not in taken), key=lambda c: c.id)
+        if not choices:
+            raise CopiesExhausted("no unspent copy is left of this credential")
+        copy = choices[below(len(choices), randomness)]
+        rows.put("copy", copy.spend().body(), id=copy.id)
+        taken.append(copy)
     return tuple(taken)
 
 
@@ -112,10 +114,30 @@ def warnings(held: Sequence[Holding], *, now: Seconds) -> tuple[Warning, ...]:
     return tuple(found)
 
 
-def refill_moment(window: Window, randomness: Randomness) -> Seconds:
-    """When to fetch the next batch: at random within the first half of the last two days of the window."""
+def awaited(claims: Mapping[str, Any], *, type: CredentialType, format: str) -> tuple[ClaimType, ...]:
+    """What a batch with ``claims`` does not state and one of a later day may: around a birthday an age limit
+    is left out of every window that the birthday falls into.
+
+    Only types that expire instead of being revoked are made afresh for that; what another type lacks it lacks
+    for good, or until its window ends.
+    """
+    if type.revocable:
+        return ()
+    return tuple(claim for claim in type.claims if not any(select(claims, type.path(format, claim.name))))
+
+
+def refill_moment(
+    window: Window, randomness: Randomness, *, now: Seconds, incomplete: bool = False
+) -> Seconds:
+    """When to fetch the next batch: at random within the first half of the last two days of the window. Where
+    statements are awaited, at random within :data:`DAILY_SPREAD` of the next Hong Kong midnight already: the
+    issuer, who left them out, is asked as for any other batch and learns nothing.
+    """
     span = min(LOW_TIME, (window.end - window.start) // 2)
-    return window.end - span + below(max(1, span // 2), randomness)
+    usual = window.end - span + below(max(1, span // 2), randomness)
+    if not incomplete:
+        return usual
+    return min(usual, midnight(now) + DAY + below(DAILY_SPREAD, randomness))
 
 
 def refills(

@@ -37,6 +37,7 @@ from web.egress import Answer
 from .consent import Consent, build_consent, check_registration
 from .holding import candidates, check_refusals, refusal_pause, spend
 from .records import Entry
+from .vault import Writing
 from .wallet import Wallet, write_log
 
 REQUEST_TYPE: Final = "application/oauth-authz-req+jwt"
@@ -122,8 +123,18 @@ def prepare(wallet: Wallet, question: Question) -> Prepared:
     consent, request = question.consent, question.request
     if consent is None:
         raise NoMatchingCredential("the wallet holds nothing that answers this request")
-    _strike(wallet, request)
-    copies = spend(wallet.vault, [item.batch for item in consent.items], randomness=wallet.randomness)
+    entry = replace(
+        _entry(wallet, request, "shown"),
+        types=tuple(item.type for item in consent.items),
+        formats=tuple(item.format.format for item in consent.items),
+        claims=consent.claims,
+        code="unconfirmed",
+    )
+    # Spent, struck and logged in one transaction: no copy goes without a line in the holder's log.
+    with wallet.vault.writing() as rows:
+        _strike(wallet, rows, request)
+        copies = spend(rows, [item.batch for item in consent.items], randomness=wallet.randomness)
+        logged, entry = write_log(rows, entry)
     session = session_of(request)
     presentations: dict[str, list[str]] = {}
     for item, copy in zip(consent.items, copies, strict=True):
@@ -138,15 +149,6 @@ def prepare(wallet: Wallet, question: Question) -> Prepared:
             randomness=wallet.randomness,
         )
         presentations.setdefault(item.query_id, []).append(presentation.decode("ascii"))
-    entry = replace(
-        _entry(wallet, request, "shown"),
-        types=tuple(item.type for item in consent.items),
-        formats=tuple(item.format.format for item in consent.items),
-        claims=consent.claims,
-        code="unconfirmed",
-    )
-    with wallet.vault.writing() as rows:
-        logged, entry = write_log(rows, entry)
     return Prepared(build_response(presentations, request=request), entry, logged)
 
 
@@ -171,8 +173,8 @@ def decline(wallet: Wallet, question: Question, *, by_person: bool = True) -> Ou
     if not by_person:
         wallet.pause(refusal_pause(wallet.randomness))
     event = "declined" if question.consent is not None else "unanswered"
-    _strike(wallet, question.request)
     with wallet.vault.writing() as rows:
+        _strike(wallet, rows, question.request)
         write_log(rows, _entry(wallet, question.request, event))
     redirect = _send(wallet, question.request, build_error_response(question.request))
     return Outcome(event, (), redirect)
@@ -208,16 +210,15 @@ def _redirect(answer: Answer, request: AuthorizationRequest) -> str | None:
     return target if same else None
 
 
-def _strike(wallet: Wallet, request: AuthorizationRequest) -> None:
+def _strike(wallet: Wallet, rows: Writing, request: AuthorizationRequest) -> None:
     """Remember, while it lives, that this request was answered. Raises :class:`RequestConsumed`."""
     mark = _nonce_mark(request)
-    with wallet.vault.writing() as rows:
-        for record in rows.records("answered"):
-            if record.body["nonce"] == mark:
-                raise RequestConsumed("this request was answered before")
-            if int(record.body["expires"]) <= wallet.now():
-                rows.delete(record.id)
-        rows.put("answered", {"nonce": mark, "expires": request.expires})
+    for record in rows.records("answered"):
+        if record.body["nonce"] == mark:
+            raise RequestConsumed("this request was answered before")
+        if int(record.body["expires"]) <= wallet.now():
+            rows.delete(record.id)
+    rows.put("answered", {"nonce": mark, "expires": request.expires})
 
 
 def _nonce_mark(request: AuthorizationRequest) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wallet_parties import World, mdoc_query, sd_query
+from wallet_parties import CATALOGUE, World, mdoc_query, sd_query
 
 from credentials.errors import OverAsking, VerifierUnregistered
 from wallet.consent import Consent, name_to_show
@@ -46,6 +46,22 @@ def test_what_is_shown_and_what_stays_hidden(world: World, query: dict[str, obje
     assert len(item.hidden) == 9
     assert item.left_after == 3
     assert item.format.only
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [("age-1.sd-jwt", sd_query("age_over_18")), ("age-1.mdoc", mdoc_query("age_over_18"))],
+)
+def test_what_a_copy_does_not_hold_it_does_not_hide(
+    tmp_path: Path, name: str, query: dict[str, object]
+) -> None:
+    world = World(tmp_path / "young")
+    world.issuer.mint = {"values": lambda _: {"age_over_11": True, "age_over_18": False, "age_band": "16-17"}}
+    world.stocked(name)
+    (item,) = consent(look(world.wallet, world.verifier.ask(query, purpose="liquor18"))).items
+    held = CATALOGUE.types["age/1"]
+    assert item.hidden == (held.claim("age_over_11").label, held.claim("age_band").label)
+    world.vault.close()
 
 
 @pytest.mark.hostile("P26")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,8 @@ from pki_fixture import ISSUER, NOW, development_pki
 from wallet_parties import ADULT, TX_CODE, World
 
 from bauhinia.pki import make_pki
-from credentials.calendar import DAY, window
-from credentials.encoding import b64u, dump_json, unb64u
+from credentials.calendar import DAY, midnight, window
+from credentials.encoding import b64u, dump_json, load_json_object, unb64u
 from credentials.errors import (
     AlgorithmRefused,
     BauhiniaError,
@@ -44,7 +45,9 @@ from credentials.model import Window
 from credentials.trust import sign_trust_list
 from openid4vc.vci import AuthorizationCodeOffer, Offer, offer_link
 from wallet.exchange import accept, begin_sign_in, finish_sign_in, open_offer, sync
+from wallet.holding import DAILY_SPREAD
 from wallet.records import Copy
+from wallet.vault import Vault
 from wallet.wallet import LOG_LIMIT
 
 BOTH = ("age-1.sd-jwt", "age-1.mdoc")
@@ -168,6 +171,58 @@ def test_after_a_crash_the_request_is_sent_again(world: World) -> None:
     assert [(item.copies, item.error) for item in done.received] == [(30, None)]
     assert len(world.issuer.kept) == 1
     assert world.vault.records("pending") == []
+
+
+@pytest.mark.parametrize("refilling", [False, True])
+def test_killed_between_sending_and_the_answer_the_same_body_goes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refilling: bool
+) -> None:
+    """The vault as it lies on disk while the request is under way is what a kill leaves behind."""
+    world, left = World(tmp_path / "wallet"), tmp_path / "left"
+    world.issuer.batch = 30
+    if refilling:
+        world.stocked("age-1.sd-jwt")
+        spend_all(world)
+    inner = world.issuer.answer
+
+    def killed(request: httpx.Request) -> httpx.Response:
+        answer = inner(request)
+        if request.url.path == "/credential":
+            shutil.copytree(world.folder, left)
+            raise SystemExit
+        return answer
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(world.issuer, "answer", killed)
+        if refilling:
+            sync(world.wallet)
+        else:
+            accept(world.wallet, world.issuer.offer(tx_code=False))
+    world.vault.close()
+    again = Vault.open(
+        left / "vault.db", "passphrase", randomness=os.urandom, stamp=left / "state" / "v.stamp"
+    )
+    wallet = replace(world.wallet, vault=again)
+    world.time += 60
+    done = sync(wallet)
+    assert [(item.copies, item.error) for item in done.received] == [(30, None)]
+    sent = [request for request in world.requests if request.url.path == "/credential"][-2:]
+    assert sent[0].content == sent[1].content
+    assert sent[0].headers["authorization"] == sent[1].headers["authorization"]
+    keys = [read_dpop(request.headers["dpop"]) for request in sent]
+    assert keys[0] == keys[1]
+    # The issuer knew the body: one batch was made, and one is kept.
+    assert len(world.issuer.kept) == 1 + refilling
+    assert sum(holding.unspent for holding in wallet.holdings()) == 30
+    assert again.records("pending") == []
+    assert sync(wallet).received == ()
+    again.close()
+
+
+def read_dpop(proof: str) -> dict[str, Any]:
+    """The key that a DPoP proof was made with."""
+    found: dict[str, Any] = load_json_object(unb64u(proof.split(".")[0]))["jwk"]
+    return found
 
 
 def test_a_request_too_old_to_repeat_is_dropped(world: World) -> None:
@@ -502,7 +557,8 @@ def spend_all(world: World) -> None:
     from wallet.holding import spend
 
     for holding in world.wallet.holdings():
-        spend(world.vault, [holding.batch.id] * holding.unspent, randomness=os.urandom)
+        with world.vault.writing() as rows:
+            spend(rows, [holding.batch.id] * holding.unspent, randomness=os.urandom)
 
 
 def test_nothing_is_due_after_a_full_batch(tmp_path: Path) -> None:
@@ -535,6 +591,43 @@ def test_the_next_window_is_fetched_ahead_and_the_old_one_dropped_when_it_ends(t
     assert len(world.wallet.holdings()) == 2
     world.time = old.batch.window.end
     assert sync(world.wallet).discarded == 1
+    world.vault.close()
+
+
+def test_what_a_birthday_left_out_is_fetched_once_a_day_until_it_is_there(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.issuer.batch = 30
+    partial = {name: value for name, value in ADULT.items() if name != "age_over_18"}
+    world.issuer.mint = {"values": lambda _: partial}
+    world.stocked("age-1.sd-jwt")
+    tomorrow = midnight(world.time) + DAY
+    # Today it cannot be there yet.
+    world.time = tomorrow - 1
+    assert sync(world.wallet).received == ()
+    world.time = tomorrow + DAILY_SPREAD
+    assert [item.copies for item in sync(world.wallet).received] == [30]
+    # Still not there: not again before the next midnight.
+    assert sync(world.wallet).received == ()
+    world.time = tomorrow + DAY - 1
+    assert sync(world.wallet).received == ()
+    asked = [request.content for request in world.requests if request.url.path == "/token"][-1]
+    world.issuer.mint = {}
+    world.time = tomorrow + DAY + DAILY_SPREAD
+    assert [item.copies for item in sync(world.wallet).received] == [30]
+    assert "age_over_18" in world.wallet.holdings()[-1].batch.claims
+    # A full batch waits for the end of its window as ever.
+    world.time = tomorrow + 3 * DAY
+    assert sync(world.wallet).received == ()
+    # The issuer was asked as for any other batch.
+    world.time = world.wallet.holdings()[-1].batch.refill_at
+    sync(world.wallet)
+    usual = [request.content for request in world.requests if request.url.path == "/token"][-1]
+    assert [sorted(parse_qs(body.decode())) for body in (asked, usual)] == [
+        ["grant_type", "refresh_token"]
+    ] * 2
+    bodies = [body for kind, body, _ in world.issuer.seen if kind == "credential"]
+    assert {tuple(sorted(body)) for body in bodies} == {("credential_configuration_id", "proofs")}
+    assert {len(body["proofs"]["jwt"]) for body in bodies} == {30}
     world.vault.close()
 
 

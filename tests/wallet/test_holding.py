@@ -11,15 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credentials.calendar import DAY
+from credentials.calendar import DAY, midnight
+from credentials.catalog import load_catalogue
 from credentials.errors import CopiesExhausted, RateLimited, VaultInvalid
 from credentials.model import Window
 from openid4vc.dcql import parse_query, plan
 from wallet.holding import (
+    DAILY_SPREAD,
     LOW_COPIES,
     REFUSAL_SPAN,
     REFUSALS,
     Holding,
+    awaited,
     candidates,
     check_refusals,
     discard_ended,
@@ -28,9 +31,9 @@ from wallet.holding import (
     refill_moment,
     refills,
     refusal_pause,
-    spend,
     warnings,
 )
+from wallet.holding import spend as spend_in
 from wallet.records import Batch, Copy, Entry, Grant, StoredKey
 from wallet.sealing import CHEAPEST
 from wallet.vault import Record, Vault
@@ -106,6 +109,11 @@ def test_a_stored_key_off_the_curve_is_refused() -> None:
 
 
 # --- one copy, once
+
+
+def spend(vault: Vault, ids: list[str], *, randomness: Any) -> tuple[Copy, ...]:
+    with vault.writing() as rows:
+        return spend_in(rows, ids, randomness=randomness)
 
 
 def test_spending_is_on_disk_before_the_copy_is_given_out(vault: Vault) -> None:
@@ -207,14 +215,44 @@ def test_no_warning_once_the_next_batch_is_there() -> None:
 @given(st.binary(min_size=8, max_size=8), st.integers(1, 60))
 def test_the_refill_moment_is_early_enough_and_never_after_the_end(random: bytes, days: int) -> None:
     window = Window(NOW, NOW + days * DAY)
-    moment = refill_moment(window, lambda n: random[:n])
+    moment = refill_moment(window, lambda n: random[:n], now=NOW)
     span = min(2 * DAY, days * DAY // 2)
     assert window.end - span <= moment < window.end - span // 2
 
 
 def test_refill_moments_are_spread() -> None:
     window = Window(NOW, NOW + 7 * DAY)
-    assert len({refill_moment(window, os.urandom) // 60 for _ in range(200)}) > 100
+    assert len({refill_moment(window, os.urandom, now=NOW) // 60 for _ in range(200)}) > 100
+
+
+@given(st.binary(min_size=8, max_size=8), st.integers(0, 7 * DAY - 1))
+def test_awaited_statements_are_asked_for_after_the_next_midnight(random: bytes, into: int) -> None:
+    """Not before it, not all at the same second, and never later than a full batch would be."""
+    window = Window(midnight(NOW), midnight(NOW) + 7 * DAY)
+    now = window.start + into
+    usual = refill_moment(window, lambda n: random[:n], now=now)
+    moment = refill_moment(window, lambda n: random[:n], now=now, incomplete=True)
+    assert moment <= usual
+    if moment < usual:
+        assert 0 <= moment - (midnight(now) + DAY) < DAILY_SPREAD
+    spread = {refill_moment(window, os.urandom, now=window.start, incomplete=True) for _ in range(50)}
+    assert len(spread) > 25
+
+
+def test_what_a_later_batch_may_state() -> None:
+    """Only of a type that expires: what a revocable type lacks, a fresh copy would lack as well."""
+    age, base = (load_catalogue().types[name] for name in ("age/1", "base/1"))
+    known = {claim.name: True for claim in age.claims if claim.name != "age_over_18"}
+    (missing,) = awaited(known, type=age, format="dc+sd-jwt")
+    assert missing.name == "age_over_18"
+    nested: dict[str, dict[str, bool]] = {}
+    for name in known:
+        namespace, element = map(str, age.path("mso_mdoc", name))
+        nested.setdefault(namespace, {})[element] = False
+    (missing,) = awaited(nested, type=age, format="mso_mdoc")
+    assert missing.name == "age_over_18"
+    assert awaited({**known, "age_over_18": False}, type=age, format="dc+sd-jwt") == ()
+    assert awaited({}, type=base, format="dc+sd-jwt") == ()
 
 
 @pytest.mark.parametrize(

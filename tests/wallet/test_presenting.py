@@ -37,8 +37,9 @@ from credentials.formats import FORMATS
 from credentials.model import Disclosed
 from openid4vc import vp
 from openid4vc.vpresponse import VpRefusal, VpResponse
+from wallet import presenting
 from wallet.holding import REFUSALS
-from wallet.presenting import answer, decline, look
+from wallet.presenting import answer, decline, look, prepare
 from wallet.records import Copy
 
 
@@ -145,10 +146,36 @@ def test_copies_spent_meanwhile(world: World) -> None:
 
     question = look(world.wallet, world.verifier.ask(sd_query("age_over_18")))
     assert question.consent is not None
-    spend(world.vault, [question.consent.items[0].batch] * 4, randomness=os.urandom)
+    with world.vault.writing() as rows:
+        spend(rows, [question.consent.items[0].batch] * 4, randomness=os.urandom)
+    before = len(world.wallet.log())
     with pytest.raises(CopiesExhausted):
         answer(world.wallet, question)
     assert world.verifier.raw == []
+    assert len(world.wallet.log()) == before
+
+
+def test_a_spent_copy_is_in_the_log_or_not_spent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spending and its line in the log are one transaction: whatever ends it in between undoes both."""
+    question = look(world.wallet, world.verifier.ask(sd_query("age_over_18")))
+    before = [record.id for record in world.vault.records("log")]
+
+    def killed(*_: Any) -> Any:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(presenting, "write_log", killed)
+        prepare(world.wallet, question)
+    assert not any(copy.spent for copy in map(Copy.of, world.vault.records("copy")))
+    assert (world.vault.records("answered"), len(world.vault.records("log"))) == ([], len(before))
+
+    # What comes after it may fail: the copy is spent, and the log says what it was spent for.
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(presenting, "session_of", killed)
+        prepare(world.wallet, question)
+    assert sum(copy.spent for copy in map(Copy.of, world.vault.records("copy"))) == 1
+    entry = world.wallet.log()[0]
+    assert (entry.event, entry.claims, entry.code) == ("shown", ("age_over_18",), "unconfirmed")
 
 
 @pytest.mark.hostile("W15")
