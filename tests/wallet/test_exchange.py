@@ -192,12 +192,16 @@ def test_killed_between_sending_and_the_answer_the_same_body_goes_again(
             raise SystemExit
         return answer
 
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(world.issuer, "answer", killed)
+    def fetch() -> None:
         if refilling:
             sync(world.wallet)
         else:
             accept(world.wallet, world.issuer.offer(tx_code=False))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.issuer, "answer", killed)
+        with pytest.raises(SystemExit):
+            fetch()
     world.vault.close()
     again = Vault.open(
         left / "vault.db", "passphrase", randomness=os.urandom, stamp=left / "state" / "v.stamp"

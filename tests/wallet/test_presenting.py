@@ -163,16 +163,18 @@ def test_a_spent_copy_is_in_the_log_or_not_spent(world: World, monkeypatch: pyte
     def killed(*_: Any) -> Any:
         raise SystemExit
 
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+    with monkeypatch.context() as patch:
         patch.setattr(presenting, "write_log", killed)
-        prepare(world.wallet, question)
+        with pytest.raises(SystemExit):
+            prepare(world.wallet, question)
     assert not any(copy.spent for copy in map(Copy.of, world.vault.records("copy")))
     assert (world.vault.records("answered"), len(world.vault.records("log"))) == ([], len(before))
 
     # What comes after it may fail: the copy is spent, and the log says what it was spent for.
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+    with monkeypatch.context() as patch:
         patch.setattr(presenting, "session_of", killed)
-        prepare(world.wallet, question)
+        with pytest.raises(SystemExit):
+            prepare(world.wallet, question)
     assert sum(copy.spent for copy in map(Copy.of, world.vault.records("copy"))) == 1
     entry = world.wallet.log()[0]
     assert (entry.event, entry.claims, entry.code) == ("shown", ("age_over_18",), "unconfirmed")
