@@ -9,8 +9,6 @@ import zlib
 from collections.abc import Collection
 from typing import Final
 
-import numpy as np
-
 from credentials.errors import StatusIndexOutOfRange, StatusListInvalid, StatusValueUnknown, TooLarge
 
 VALID: Final = 0
@@ -54,6 +52,9 @@ class StatusList:
     @classmethod
     def with_invalid(cls, indices: Collection[int], *, size: int) -> StatusList:
         """A one-bit list of ``size`` entries in which ``indices`` are INVALID; made whole, at once."""
+        # Imported here: it takes a tenth of a second, and of all commands only `publish` needs it.
+        import numpy as np
+
         marked = np.fromiter(indices, np.int64, len(indices))
         if size < 1 or size % 8 or (len(marked) and not 0 <= marked.min() <= marked.max() < size):
             raise StatusIndexOutOfRange("status index is not in the list")
