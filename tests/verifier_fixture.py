@@ -31,7 +31,7 @@ from openid4vc.vp import (
 )
 from revocation.publish import publication, uri
 from revocation.statuslist import StatusList
-from verifier.app import CONFIG, COOKIE_KEY, create_app, load_config
+from verifier.app import CONFIG, COOKIE_KEY, DATA_KEY, create_app, load_config
 from verifier.holdings import replace, sync
 from verifier.store import Store
 from web.keyfiles import replace_file, write_private_file
@@ -118,6 +118,7 @@ class Shop:
             for name in ("access.crt", "access.key"):
                 write_private_file(self.data / name, files[f"verifier/{name}"])
             write_private_file(self.data / COOKIE_KEY, bytes(range(32)))
+            write_private_file(self.data / DATA_KEY, bytes(reversed(range(32))))
             replace_file(self.data / "trust-root.jwk", files["trust-root.jwk"])
             replace_file(self.data / CONFIG, dump_json({"base_url": VERIFIER}))
             replace(self.data, development_pki().trust_list, {})

@@ -32,6 +32,7 @@ from .store import MAX_PENDING, Store
 
 CONFIG: Final = "verifier.json"
 COOKIE_KEY: Final = "cookie.key"
+DATA_KEY: Final = "data.key"
 ROOT: Final = "trust-root.jwk"
 ACCESS: Final = ("access.crt", "access.key")
 TLS_CA: Final = "tls/ca.crt"
@@ -53,7 +54,8 @@ class Config:
         return load_public_jwk(self.data / ROOT)
 
     def store(self, *, max_pending: int = MAX_PENDING) -> Store:
-        return Store(self.database, max_pending=max_pending)
+        key = read_private_file(self.data / DATA_KEY)
+        return Store(self.database, key=key, max_pending=max_pending)
 
 
 def load_config(data: Path, *, base_url: str | None = None) -> Config:
@@ -112,5 +114,6 @@ def create_app(
     )
     app = create_service(__name__, settings=settings, texts=load_texts())
     desk = open_desk(config, config.store(max_pending=max_pending), now=now, randomness=randomness)
+    app.extensions["verifier"] = desk
     add_routes(app, desk)
     return app

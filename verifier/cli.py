@@ -7,10 +7,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
+from flask import Flask
 
 from credentials.encoding import dump_json
 from credentials.errors import ConfigurationInvalid, FileUnreadable, PeerRefused
@@ -31,12 +32,14 @@ from web.console import (
 from web.egress import Egress, EgressPolicy, open_egress
 from web.keyfiles import TLS_FILES, read_file, replace_file, write_private_file
 from web.service import Settings
+from web.sweeping import every
 
 from . import offline
 from .app import (
     ACCESS,
     CONFIG,
     COOKIE_KEY,
+    DATA_KEY,
     POLICIES,
     ROOT,
     TLS_CA,
@@ -45,10 +48,13 @@ from .app import (
     load_config,
     open_desk,
 )
-from .desk import outcome_json, receipt, result_json
+from .desk import Desk, outcome_json, receipt, result_json
 from .holdings import replace
 from .holdings import sync as take_over
 from .routes import asked_json
+
+SWEEP_SECONDS: Final = 60
+"""How much longer than its retention a claim may lie in the store of a server."""
 
 _data = click.option(
     "--data",
@@ -102,7 +108,8 @@ def init(
     data.chmod(0o700)
     for name, content in files.items():
         (write_private_file if name.endswith(".key") else replace_file)(data / name, content)
-    write_private_file(data / COOKIE_KEY, secrets.token_bytes(32))
+    for name in (COOKIE_KEY, DATA_KEY):
+        write_private_file(data / name, secrets.token_bytes(32))
     replace(data, trust_list, {})
     settings = {"base_url": base_url, "production": production}
     replace_file(data / CONFIG, dump_json(settings) + b"\n")
@@ -144,8 +151,15 @@ def serve(
     store = config.store()
     open_desk(config, store)
     store.close()
+
+    def app() -> Flask:
+        made = create_app(data, base_url=base_url)
+        desk: Desk = made.extensions["verifier"]
+        every(SWEEP_SECONDS, lambda: desk.store.sweep(desk.now()), name="sweep")
+        return made
+
     run_server(
-        lambda: create_app(data, base_url=base_url),
+        app,
         name="verifier",
         url=config.base_url,
         host=host,

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +34,7 @@ from sqlalchemy.exc import IntegrityError
 
 from credentials.errors import (
     ApiKeyInvalid,
+    BauhiniaError,
     NonceReplayed,
     RequestConsumed,
     RequestExpired,
@@ -41,8 +43,9 @@ from credentials.errors import (
     TransactionUnknown,
 )
 from credentials.model import Seconds
-from web.database import Migration, faults, open_database, write
+from web.database import Migration, checkpoint, faults, open_database, write
 
+from .sealing import Seal
 from .verification import Accepted, Learned, Outcome, Refused, Undetermined
 
 MAX_PENDING: Final = 10_000
@@ -182,9 +185,10 @@ class Draft:
 
 
 class Store:
-    """The configured store. Every method is one transaction of the database."""
+    """The configured store. Every method is one transaction; ``key`` seals what is personal."""
 
-    def __init__(self, url: str, *, max_pending: int = MAX_PENDING) -> None:
+    def __init__(self, url: str, *, key: bytes, max_pending: int = MAX_PENDING) -> None:
+        self._seal = Seal(key)
         self._engine: Engine = open_database(url, MIGRATIONS)
         self._max_pending = max_pending
 
@@ -196,7 +200,7 @@ class Store:
     def create(self, draft: Draft) -> None:
         """Store a new transaction; the oldest unanswered ones make room."""
         with faults(), write(self._engine) as db:
-            _sweep(db, draft.created)
+            swept = _sweep(db, draft.created)
             pending = db.execute(
                 select(func.count()).select_from(_transactions).where(_transactions.c.answered.is_(None))
             ).scalar_one()
@@ -210,7 +214,10 @@ class Store:
                 db.execute(delete(_transactions).where(_transactions.c.id.in_(oldest)))
             row = {name: getattr(draft, name) for name in Draft.__slots__}
             row |= {"same_device": int(draft.same_device), "nonce": digest(draft.nonce), "fetches": 0}
+            if draft.response_key is not None:
+                row["response_key"] = self._seal.close(draft.response_key, place=f"key {draft.id}")
             db.execute(insert(_transactions).values(row))
+        self._clean(swept)
 
     def fetch(self, request_id: str, now: Seconds) -> str:
         """The request object, for the wallet. Again the same for a wallet that asks again, until it answers.
@@ -238,7 +245,7 @@ class Store:
         """
         with faults(), write(self._engine) as db:
             row = _row(db, _transactions.c.request_id == request_id)
-            state = _state(row)
+            state = _state(row, self._seal)
             if isinstance(state, Answered) or _is_burned(db, row["nonce"]):
                 raise NonceReplayed("this request was answered already")
             if isinstance(state, Created):
@@ -266,7 +273,9 @@ class Store:
                 "outcome": _kind(outcome),
                 "code": "" if isinstance(outcome, Accepted) else outcome.code,
                 "formats": "" if isinstance(outcome, Undetermined) else " ".join(outcome.formats),
-                "learned": json.dumps(learned) if keep else None,
+                "learned": self._seal.close(json.dumps(learned), place=f"learned {transaction.id}")
+                if keep
+                else None,
                 "learned_until": now + retention if keep else None,
                 "response_code": None if response_code is None else digest(response_code),
                 "response_key": None,
@@ -279,26 +288,42 @@ class Store:
                 }
             db.execute(update(_transactions).where(_transactions.c.id == transaction.id).values(values))
             _receipt(db, transaction.policy, transaction.policy_version, outcome, now)
-            _sweep(db, now)
+            swept = _sweep(db, now)
+        self._clean(swept)
 
     def get(self, id: str, now: Seconds) -> State:
         """One transaction by its own id. Raises :class:`TransactionUnknown`."""
         with faults(), write(self._engine) as db:
+            swept = _sweep(db, now)
+            row = _row(db, _transactions.c.id == id)
+        self._clean(swept)
+        return _state(row, self._seal)
+
+    def sweep(self, now: Seconds) -> None:
+        """Forget what was kept long enough, to the last byte of the database's files."""
+        with faults(), write(self._engine) as db:
             _sweep(db, now)
-            return _state(_row(db, _transactions.c.id == id))
+        self._clean(True)
+
+    def _clean(self, swept: bool) -> None:
+        # The change is made by now; where a reader is in the way, the next sweep tries again.
+        if swept:
+            with suppress(BauhiniaError):
+                checkpoint(self._engine)
 
     def by_nonce(self, nonce: str) -> Fetched | Created | None:
         """The unanswered transaction that a request object belongs to, if it is ours."""
         with faults(), self._engine.connect() as db:
             found = db.execute(select(_transactions).where(_transactions.c.nonce == digest(nonce)))
             row = found.mappings().one_or_none()
-            state = None if row is None else _state(row)
+            state = None if row is None else _state(row, self._seal)
             return None if isinstance(state, Answered) else state
 
     def response_key(self, id: str) -> str | None:
         """The private key that the answer to this transaction is encrypted to."""
         with faults(), self._engine.connect() as db:
-            return db.execute(select(_transactions.c.response_key).where(_transactions.c.id == id)).scalar()
+            sealed = db.execute(select(_transactions.c.response_key).where(_transactions.c.id == id)).scalar()
+        return None if sealed is None else self._seal.open(sealed, place=f"key {id}")
 
     def bind(self, id: str, *, ticket: str, browser: str, now: Seconds) -> None:
         """Give a transaction that a program started to the first browser that brings its ticket.
@@ -381,12 +406,15 @@ def _row(db: Connection, condition: Any) -> RowMapping:
     return row
 
 
-def _sweep(db: Connection, now: Seconds) -> None:
-    """Forget what was kept long enough."""
+def _sweep(db: Connection, now: Seconds) -> bool:
+    """Forget what was kept long enough; whether there was anything."""
     c = _transactions.c
-    db.execute(update(_transactions).where(c.learned_until <= now).values(learned=None, learned_until=None))
-    db.execute(delete(_transactions).where(c.expires + KEPT <= now))
+    old = update(_transactions).where(c.learned_until <= now).values(learned=None, learned_until=None)
+    swept = (
+        db.execute(old).rowcount + db.execute(delete(_transactions).where(c.expires + KEPT <= now)).rowcount
+    )
     db.execute(delete(_burned).where(_burned.c.until + KEPT <= now))
+    return swept > 0
 
 
 def _is_burned(db: Connection, nonce: str) -> bool:
@@ -418,7 +446,7 @@ def _kind(outcome: Outcome) -> str:
     return type(outcome).__name__.lower()
 
 
-def _state(row: RowMapping) -> State:
+def _state(row: RowMapping, seal: Seal) -> State:
     shared: dict[str, Any] = {
         "id": row["id"],
         "request_id": row["request_id"],
@@ -433,7 +461,7 @@ def _state(row: RowMapping) -> State:
         return Answered(
             **shared,
             answered=row["answered"],
-            outcome=_outcome(row),
+            outcome=_outcome(row, seal),
             forgotten=bool(row["formats"]) and row["learned"] is None,
             returned=row["returned"] is not None,
         )
@@ -441,14 +469,17 @@ def _state(row: RowMapping) -> State:
         return Fetched(
             **shared,
             request_object=row["request_object"],
-            response_key=row["response_key"],
+            response_key=None
+            if row["response_key"] is None
+            else seal.open(row["response_key"], place=f"key {row['id']}"),
             fetched=row["fetched"],
         )
     return Created(**shared)
 
 
-def _outcome(row: RowMapping) -> Outcome:
-    learned: Learned = {} if row["learned"] is None else json.loads(row["learned"])
+def _outcome(row: RowMapping, seal: Seal) -> Outcome:
+    sealed = row["learned"]
+    learned: Learned = {} if sealed is None else json.loads(seal.open(sealed, place=f"learned {row['id']}"))
     formats = tuple((row["formats"] or "").split())
     if row["outcome"] == "accepted":
         return Accepted(learned, formats, row["level"], row["status_issued"], row["over_disclosed"] or 0)

@@ -20,10 +20,12 @@ from pki_fixture import NOW, VERIFIER
 from verifier_fixture import BOTH, HTML, Shop, issue, present
 
 from credentials.encoding import b64u, dump_json, load_json_object, unb64u
-from credentials.errors import Fault, NetworkForbidden, StoreUnavailable
+from credentials.errors import Fault, NetworkForbidden, StoreInvalid, StoreUnavailable
 from openid4vc.vp import build_response
 from verifier import offline
+from verifier.app import DATA_KEY, load_config
 from verifier.store import Store
+from web.keyfiles import write_private_file
 
 
 @pytest.fixture
@@ -539,11 +541,55 @@ def test_v9_no_identity_number_anywhere_but_in_the_answer(
     assert number not in said
     shop.clock.now = NOW + 901
     shop.result(asked["id"])
+    for name, content in files(shop).items():
+        assert number.encode() not in content, name
+        assert base64.b64encode(number.encode()).rstrip(b"=") not in content, name
+
+
+def files(shop: Shop) -> dict[str, bytes]:
+    """Every file of the verifier, as a thief of the disk finds them while the server runs."""
+    return {path.name: path.read_bytes() for path in shop.data.rglob("*") if path.is_file()}
+
+
+@pytest.mark.hostile("V9")
+@pytest.mark.parametrize("by", ["the next request", "the sweeper"])
+def test_v9_deleted_means_no_byte_is_left_of_it(shop: Shop, by: str) -> None:
+    """Not in the database and not in its log, while the server has it open; and never in the clear."""
+    shop.publish()
+    asked = shop.ask("hkid-registration")
+    copy = issue("hkid-number/1", {"personal_administrative_number": "Q123456"}, "dc+sd-jwt", index=5)
+    shop.answer(shop.fetch(asked["link"]), copy, ["personal_administrative_number"])
     with shop.store._engine.connect() as db:
-        db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    shop.store.close()
-    for path in shop.data.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            assert number.encode() not in content, path.name
-            assert base64.b64encode(number.encode()).rstrip(b"=") not in content, path.name
+        row = db.exec_driver_sql("SELECT learned, learned_until FROM transactions").one()
+    sealed = str(row[0]).encode()
+    before = files(shop)
+    assert {"verifier.db", "verifier.db-wal", "verifier.db-shm"} <= before.keys()
+    # Positive control: while it is kept, it is there, sealed.
+    assert any(sealed in content for content in before.values())
+    assert not any(b"Q123456" in content for content in before.values())
+    shop.clock.now = row[1]
+    if by == "the sweeper":
+        shop.app.extensions["verifier"].store.sweep(shop.clock.now)
+    else:
+        shop.result(asked["id"])
+    after = files(shop)
+    assert {"verifier.db", "verifier.db-wal", "verifier.db-shm"} <= after.keys()
+    # Any part of it: an overwritten page may keep a tail.
+    parts = [sealed[at : at + 40] for at in range(0, len(sealed) - 40, 40)]
+    assert [name for name, content in after.items() if any(part in content for part in parts)] == []
+    assert shop.result(asked["id"])["claims_forgotten"] is True
+
+
+@pytest.mark.hostile("V9")
+def test_v9_keys_of_requests_are_sealed(shop: Shop) -> None:
+    """Who copies the database while a request waits cannot decrypt the answer that comes to it."""
+    asked = shop.ask("liquor18")
+    with shop.store._engine.connect() as db:
+        stored = db.exec_driver_sql("SELECT response_key FROM transactions").scalar_one()
+    plain = shop.store.response_key(asked["id"])
+    assert plain is not None
+    assert plain not in stored
+    other = load_config(shop.data)
+    write_private_file(shop.data / DATA_KEY, bytes(32))
+    with pytest.raises(StoreInvalid):
+        other.store().response_key(asked["id"])
