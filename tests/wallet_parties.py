@@ -72,6 +72,7 @@ class FakeIssuer:
     kept: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     notifications: list[str] = field(default_factory=list[str])
     trust_list: bytes = b""
+    status_lists: dict[str, bytes] = field(default_factory=dict[str, bytes])
     batch: int = 4
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -98,6 +99,9 @@ class FakeIssuer:
             return _json(self.metadata_spoil("server", found))
         if path == "/published/trust-list.jwt":
             return httpx.Response(200, content=self.trust_list, headers={"content-type": "application/jwt"})
+        if path in self.status_lists:
+            content = self.status_lists[path]
+            return httpx.Response(200, content=content, headers={"content-type": "application/statuslist+jwt"})
         if path == "/offers/1":
             return _json(vci.offer_object(self.offer()))
         if path == "/token":
@@ -203,7 +207,9 @@ class FakeVerifier:
     raw: list[bytes] = field(default_factory=list[bytes])
     redirect: str | None = None
     lose: int = 0
+    lose_after: int = 0
     status: int = 200
+    taken: set[bytes] = field(default_factory=set[bytes])
 
     def ask(
         self,
@@ -249,7 +255,13 @@ class FakeVerifier:
         if self.lose:
             self.lose -= 1
             raise httpx.ReadError("the answer was lost", request=request)
+        if request.content in self.taken:
+            return _json({"error": "invalid_request", "code": "nonce_replayed"}, 409)
         self.answers.append(parse_response(form, request=claims, private_key=key))
+        self.taken.add(request.content)
+        if self.lose_after:
+            self.lose_after -= 1
+            raise httpx.ReadError("the answer was lost", request=request)
         if self.status != 200:
             return _json({"error": "invalid_request"}, self.status)
         return _json({"redirect_uri": self.redirect} if self.redirect else {})

@@ -31,11 +31,13 @@ places or more (the chance is below 10^-6 from three copies on)."""
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the copies of an accepted batch have in common, beside what was asked for."""
+    """What the copies of an accepted batch have in common, beside what was asked for; ``indices`` are their
+    places in the status list, one by one."""
 
     window: Window
     claims: Mapping[str, Any]
     status_uri: str | None
+    indices: tuple[int | None, ...]
 
 
 def check_batch(
@@ -94,7 +96,8 @@ def check_batch(
         raise CredentialNotAccepted("the validity is not on the grid that is the same for everybody")
     # 7. Status: one list shared with everybody else, indices that do not tell the copies' family.
     prefixes = next((entry.status_uris for entry in trust.issuers if entry.id == issuer), ())
-    return Accepted(window, first.claims, _status(seen, type, prefixes))
+    indices = tuple(d.status.index if d.status else None for d in seen)
+    return Accepted(window, first.claims, _status(seen, type, prefixes), indices)
 
 
 def _type(configuration: Configuration, catalogue: Catalogue) -> CredentialType:

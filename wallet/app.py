@@ -123,7 +123,9 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
     def sync_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
         done = sync(wallet)
-        return redirect(url_for("result", id=desk.put(Result(received=done.received))), 303)
+        return redirect(
+            url_for("result", id=desk.put(Result(received=done.received, revoked=done.revoked))), 303
+        )
 
     @app.get("/open/<key>/log")
     def log() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
@@ -212,7 +214,10 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
         return render_template(
             "result.html",
             result=done,
-            labels={item.configuration: _title(wallet, item.configuration) for item in done.received},
+            labels={
+                name: _title(wallet, name)
+                for name in (*(item.configuration for item in done.received), *done.revoked)
+            },
         )
 
     return app

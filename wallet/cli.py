@@ -179,7 +179,7 @@ def _received(item: Received) -> dict[str, Any]:
 )
 @json_option
 def sync_(data: Path, everything: bool, sign_in: bool, discard_copies: bool, as_json: bool) -> None:
-    """Fetch the newest trust list, and fresh copies where they run low or end soon."""
+    """Fetch the newest trust list and what was revoked, and fresh copies where they run low or end soon."""
     mine = _open(data, discard_copies=discard_copies)
     done = sync(mine, all=everything)
     pages = _sign_in_pages(mine, done.sign_in) if sign_in else {}
@@ -195,12 +195,14 @@ def sync_(data: Path, everything: bool, sign_in: bool, discard_copies: bool, as_
             f"Sign in here: {pages[i]}" if i in pages else f"{i} wants you to sign in again: --sign-in"
             for i in done.sign_in
         ),
+        *(f"{name}: revoked by its issuer, and not shown any more" for name in done.revoked),
     ]
     answer(
         {
             "trust_list": done.trust_list,
             "received": [_received(item) for item in done.received],
             "discarded": done.discarded,
+            "revoked": list(done.revoked),
             "sign_in": [{"issuer": issuer, "url": pages.get(issuer)} for issuer in done.sign_in],
         },
         *(lines or ["Nothing was due."]),
@@ -370,8 +372,14 @@ def present(
         return
     outcome = send_answer(mine, question)
     answer(
-        {"outcome": outcome.event, **asked(consent), "redirect_uri": outcome.redirect_uri},
-        "Sent." + (f" Go on here: {outcome.redirect_uri}" if outcome.redirect_uri else ""),
+        {
+            "outcome": outcome.event,
+            "confirmed": outcome.confirmed,
+            **asked(consent),
+            "redirect_uri": outcome.redirect_uri,
+        },
+        ("Sent." if outcome.confirmed else "Sent, but the verifier's answer was lost: ask there.")
+        + (f" Go on here: {outcome.redirect_uri}" if outcome.redirect_uri else ""),
         as_json=as_json,
     )
 

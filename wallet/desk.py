@@ -33,6 +33,7 @@ class Result:
     outcome: Outcome | None = None
     received: tuple[Received, ...] = ()
     question: Question | None = None
+    revoked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ from .acceptance import check_batch
 from .holding import awaited, discard_ended, refill_moment, refills, shuffled
 from .issuing import IssuerClient, fetch_offer, origin_of
 from .records import Batch, Copy, Entry, Grant, StoredKey
+from .status import mark_revoked
 from .wallet import Wallet, write_log
 
 CLIENT_ID: Final = "bauhinia-wallet"
@@ -74,12 +75,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """``trust_list`` says whether a newer one came; ``sign_in`` lists issuers that need a new sign-in."""
+    """``trust_list`` says whether a newer one came; ``sign_in`` lists issuers that need a new sign-in;
+    ``revoked`` are configurations that were found revoked just now."""
 
     trust_list: bool
     received: tuple[Received, ...]
     discarded: int
     sign_in: tuple[str, ...]
+    revoked: tuple[str, ...] = ()
 
 
 def open_offer(wallet: Wallet, link: str) -> Offer:
@@ -311,8 +314,8 @@ def _receive(
     with wallet.vault.writing() as rows:
         rows.delete(id)
         batch_id = rows.put("batch", batch.body())
-        for credential, key in zip(answer.credentials, keys, strict=False):
-            rows.put("copy", Copy("", batch_id, False, credential, key).body())
+        for credential, key, index in zip(answer.credentials, keys, accepted.indices, strict=False):
+            rows.put("copy", Copy("", batch_id, False, credential, key, index).body())
         write_log(rows, _entry(wallet, client.issuer, str(pending["event"]), configuration.type, ""))
     client.notify(metadata, pending["token"], answer.notification_id, "credential_accepted")
     return Received(configuration.id, len(answer.credentials), accepted.window.end)
@@ -341,12 +344,13 @@ def _type_name(wallet: Wallet, identifier: str) -> str:
 
 
 def sync(wallet: Wallet, *, all: bool = False) -> Synced:
-    """Bring the trust list up to date, finish interrupted issuances, fetch what is due (or, with ``all``,
-    everything), drop what has ended. Grants are visited in a random order."""
+    """Bring the trust list up to date, finish interrupted issuances, drop what has ended, see what was
+    revoked, fetch what is due (or, with ``all``, everything). Grants are visited in a random order."""
     newer = _sync_trust_list(wallet)
     received = list(_resume(wallet))
     with wallet.vault.writing() as rows:
         discarded = discard_ended(rows, now=wallet.now())
+    revoked = mark_revoked(wallet)
     due = {
         (grant.id, name)
         for grant, name in refills(() if all else wallet.holdings(), wallet.grants(), now=wallet.now())
@@ -362,7 +366,7 @@ def sync(wallet: Wallet, *, all: bool = False) -> Synced:
             sign_in.append(grant.issuer)
         except (NetworkUnavailable, Refusal, PeerRefused) as error:
             received += [Received(name, 0, 0, error) for name in names]
-    return Synced(newer, tuple(received), discarded, tuple(dict.fromkeys(sign_in)))
+    return Synced(newer, tuple(received), discarded, tuple(dict.fromkeys(sign_in)), revoked)
 
 
 def _refill(wallet: Wallet, grant: Grant, names: Sequence[str]) -> list[Received]:

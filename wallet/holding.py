@@ -36,7 +36,8 @@ class Holding:
     unspent: int
 
     def usable(self, now: Seconds) -> bool:
-        return self.unspent > 0 and self.batch.window.start <= now < self.batch.window.end
+        in_force = self.batch.window.start <= now < self.batch.window.end
+        return self.unspent > 0 and in_force and not self.batch.revoked
 
 
 def holdings(batches: Iterable[Batch], copies: Iterable[Copy]) -> tuple[Holding, ...]:
@@ -87,9 +88,10 @@ def shuffled(items: Sequence[Grant], randomness: Randomness) -> list[Grant]:
 
 @dataclass(frozen=True, slots=True)
 class Warning:
-    """``copies``: few are left. ``time``: the last window ends soon. ``gone``: nothing can be shown now."""
+    """``copies``: few are left. ``time``: the last window ends soon. ``gone``: nothing can be shown now.
+    ``revoked``: nor can it, because the issuer took it back."""
 
-    reason: Literal["copies", "time", "gone"]
+    reason: Literal["copies", "time", "gone", "revoked"]
     configuration: str
     left: int
     ends: Seconds
@@ -100,13 +102,14 @@ def warnings(held: Sequence[Holding], *, now: Seconds) -> tuple[Warning, ...]:
     found: list[Warning] = []
     for configuration in dict.fromkeys(h.batch.configuration for h in held):
         mine = [h for h in held if h.batch.configuration == configuration]
-        alive = [h for h in mine if h.batch.window.end > now]
+        alive = [h for h in mine if h.batch.window.end > now and not h.batch.revoked]
         left = sum(h.unspent for h in alive)
         ends = max(
             (h.batch.window.end for h in alive if h.unspent), default=max(h.batch.window.end for h in mine)
         )
         if left == 0:
-            found.append(Warning("gone", configuration, 0, ends))
+            taken_back = any(h.batch.revoked and h.batch.window.end > now for h in mine)
+            found.append(Warning("revoked" if taken_back else "gone", configuration, 0, ends))
         elif left <= LOW_COPIES:
             found.append(Warning("copies", configuration, left, ends))
         elif ends - now <= LOW_TIME:
@@ -150,7 +153,10 @@ def refills(
             mine = [
                 h
                 for h in held
-                if h.batch.issuer == grant.issuer and h.batch.configuration == configuration and h.unspent
+                if h.batch.issuer == grant.issuer
+                and h.batch.configuration == configuration
+                and h.unspent
+                and not h.batch.revoked
             ]
             if not any(
                 now < h.batch.refill_at and h.unspent > LOW_COPIES and h.batch.window.end > now for h in mine

@@ -20,6 +20,7 @@ from credentials.errors import (
     Malformed,
     NetworkUnavailable,
     NoMatchingCredential,
+    NonceReplayed,
     PeerRefused,
     RequestConsumed,
     UriRefused,
@@ -56,11 +57,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: ``sent`` names claims; ``redirect_uri`` is where the verifier sends the browser."""
+    """What came of it: ``sent`` names claims; ``redirect_uri`` is where the verifier sends the browser.
+
+    Not ``confirmed``: it arrived, but what the verifier said to it was lost.
+    """
 
     event: str
     sent: tuple[str, ...]
     redirect_uri: str | None
+    confirmed: bool = True
 
 
 def look(wallet: Wallet, link: str, *, allow_unregistered: bool = False) -> Question:
@@ -157,15 +162,15 @@ def answer(wallet: Wallet, question: Question) -> Outcome:
     ready = prepare(wallet, question)
     code = "network_unavailable"
     try:
-        redirect = _send(wallet, question.request, ready.fields)
-        code = ""
+        redirect, confirmed = _send(wallet, question.request, ready.fields)
+        code = "" if confirmed else ready.entry.code
     except PeerRefused as error:
         code = error.code
         raise
     finally:
         with wallet.vault.writing() as rows:
             rows.put("log", replace(ready.entry, code=code).body(), id=ready.logged)
-    return Outcome("shown", ready.entry.claims, redirect)
+    return Outcome("shown", ready.entry.claims, redirect, confirmed)
 
 
 def decline(wallet: Wallet, question: Question, *, by_person: bool = True) -> Outcome:
@@ -176,20 +181,33 @@ def decline(wallet: Wallet, question: Question, *, by_person: bool = True) -> Ou
     with wallet.vault.writing() as rows:
         _strike(wallet, rows, question.request)
         write_log(rows, _entry(wallet, question.request, event))
-    redirect = _send(wallet, question.request, build_error_response(question.request))
-    return Outcome(event, (), redirect)
+    redirect, confirmed = _send(wallet, question.request, build_error_response(question.request))
+    return Outcome(event, (), redirect, confirmed)
 
 
-def _send(wallet: Wallet, request: AuthorizationRequest, body: dict[str, str]) -> str | None:
-    """Post the same bytes, once more if the answer was lost."""
+def _send(wallet: Wallet, request: AuthorizationRequest, body: dict[str, str]) -> tuple[str | None, bool]:
+    """Post the same bytes, once more if the answer was lost; gives where to go on, and whether it is known
+    what the verifier said."""
     attempt = 1
     while True:
         try:
-            return _redirect(wallet.egress.post_form(request.response_uri, body), request)
+            answer = wallet.egress.post_form(request.response_uri, body)
+            break
         except NetworkUnavailable:
             if attempt == ATTEMPTS:
                 raise
             attempt += 1
+    # A nonce is answered once: if this is a replay, it was the lost attempt that arrived.
+    if attempt > 1 and answer.status == NonceReplayed.http and _code(answer) == NonceReplayed.code:
+        return None, False
+    return _redirect(answer, request), True
+
+
+def _code(answer: Answer) -> object:
+    try:
+        return load_json_object(answer.body).get("code")
+    except Malformed:
+        return None
 
 
 def _redirect(answer: Answer, request: AuthorizationRequest) -> str | None:

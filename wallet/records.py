@@ -85,7 +85,8 @@ class Batch:
     """What the copies of one issuance have in common. ``type`` is the vct or docType.
 
     ``claims`` is shaped as in ``Disclosed.claims``, read once when the batch was accepted. ``refill_at`` was
-    drawn at random then, so that nobody's fetching keeps a rhythm of its own.
+    drawn at random then, so that nobody's fetching keeps a rhythm of its own. ``revoked`` is what a status
+    list said: it is final.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Batch:
     claims: Mapping[str, Any]
     status_uri: str | None
     refill_at: Seconds
+    revoked: bool = False
 
     def body(self) -> dict[str, Any]:
         return {
@@ -108,6 +110,7 @@ class Batch:
             "claims": self.claims,
             "status_uri": self.status_uri,
             "refill_at": self.refill_at,
+            "revoked": self.revoked,
         }
 
     @classmethod
@@ -124,22 +127,27 @@ class Batch:
                 claims=body["claims"],
                 status_uri=body["status_uri"],
                 refill_at=body["refill_at"],
+                revoked=bool(body.get("revoked", False)),
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One copy, to be shown once. A spent one keeps neither credential nor key, only its place."""
+    """One copy, to be shown once. A spent one keeps neither credential nor key, only its place.
+
+    ``index`` is its place in the status list, where it has one.
+    """
 
     id: str
     batch: str
     spent: bool
     credential: bytes
     key: StoredKey | None
+    index: int | None = None
 
     def spend(self) -> Copy:
-        return replace(self, spent=True, credential=b"", key=None)
+        return replace(self, spent=True, credential=b"", key=None, index=None)
 
     def body(self) -> dict[str, Any]:
         return {
@@ -147,6 +155,7 @@ class Copy:
             "spent": self.spent,
             "credential": self.credential.decode("ascii"),
             "key": b64u(self.key.scalar) if self.key else None,
+            "index": self.index,
         }
 
     @classmethod
@@ -159,13 +168,15 @@ class Copy:
                 bool(body["spent"]),
                 body["credential"].encode("ascii"),
                 StoredKey(unb64u(body["key"])) if body["key"] else None,
+                body.get("index"),
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the holder's log. ``event`` is accepted, refilled, shown, declined, unanswered or refused.
+    """One line of the holder's log. ``event`` is accepted, refilled, shown, declined, unanswered, refused
+    or revoked.
 
     ``claims`` are names, never values. ``code`` is the error code where the event was not a success.
     ``serial`` keeps the order of entries of one second.

@@ -134,6 +134,37 @@ def test_a_lost_answer_is_sent_once_more_and_the_copy_stays_spent(world: World) 
     assert world.wallet.log()[0].code == "network_unavailable"
 
 
+def test_an_answer_that_arrived_and_whose_acknowledgement_was_lost_is_no_refusal(world: World) -> None:
+    """The verifier took the first attempt, burned the nonce, and calls the second one a replay."""
+    world.verifier.lose_after = 1
+    outcome = answer(world.wallet, look(world.wallet, world.verifier.ask(sd_query("age_over_18"))))
+    assert (outcome.event, outcome.sent, outcome.confirmed) == ("shown", ("age_over_18",), False)
+    assert len(world.verifier.answers) == 1
+    assert len(world.verifier.raw) == 2
+    entry = world.wallet.log()[0]
+    assert (entry.event, entry.claims, entry.code) == ("shown", ("age_over_18",), "unconfirmed")
+    # Any other refusal of the second attempt is one, and so is a replay where nothing was lost.
+    world.verifier.lose, world.verifier.status = 1, 400
+    with pytest.raises(PeerRefused):
+        answer(world.wallet, look(world.wallet, world.verifier.ask(sd_query("age_over_18"))))
+    assert world.wallet.log()[0].code == "peer_refused"
+
+
+def test_a_replay_at_the_first_attempt_is_a_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = look(world.wallet, world.verifier.ask(sd_query("age_over_18")))
+    replayed = httpx.Response(409, json={"error": "invalid_request", "code": "nonce_replayed"})
+    monkeypatch.setattr(world.verifier, "answer", lambda _: replayed)
+    with pytest.raises(PeerRefused):
+        answer(world.wallet, question)
+    assert world.wallet.log()[0].code == "peer_refused"
+
+
+def test_a_no_that_arrived_twice_is_a_no(world: World) -> None:
+    world.verifier.lose_after = 1
+    outcome = decline(world.wallet, look(world.wallet, world.verifier.ask(sd_query("age_over_18"))))
+    assert (outcome.event, outcome.confirmed) == ("declined", False)
+
+
 def test_a_verifier_that_refuses_is_reported(world: World) -> None:
     world.verifier.status = 400
     with pytest.raises(PeerRefused):
