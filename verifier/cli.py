@@ -244,11 +244,15 @@ def verify(file: Path, data: Path, as_json: bool) -> int:
     help="TLS authority of the mirror (PEM); in development that of the data directory.",
 )
 @json_option
-def sync(data: Path, source: str, ca: Path | None, as_json: bool) -> None:
+def sync(data: Path, source: str, ca: Path | None, as_json: bool) -> int:
     """Fetch the trust list and all status lists ahead of time, from any mirror.
 
-    Everything is verified before anything is replaced, and nothing older than what is here is taken.
+    Everything is verified before anything is replaced, and nothing older than what is here is taken. A list
+    that the mirror leaves out stays as it is here, while it holds, with a warning. Exit code 3 where that
+    leaves fewer lists than before, or the mirror gave none of those that are here.
     """
+    if not source.strip():
+        raise click.UsageError("--from names a mirror's URL, or a folder; it is empty")
     config = load_config(data)
     store = config.store()
     read = _mirror(source, config, ca) if "://" in source else _folder(Path(source))
@@ -264,11 +268,16 @@ def sync(data: Path, source: str, ca: Path | None, as_json: bool) -> None:
             "trust_list": {"sequence": done.sequence, "expires": done.expires},
             "status_lists": done.lists,
             "expired": done.stale,
+            "held_back": {"kept": done.kept, "lost": done.lost},
         },
         f"Trust list number {done.sequence} and {done.lists} status lists are here.",
         *([f"{done.stale} lists have expired at the publisher and were left out."] if done.stale else []),
         as_json=as_json,
     )
+    held_back = [f"{uri} (kept)" for uri in done.kept] + [f"{uri} (lost)" for uri in done.lost]
+    for line in held_back:
+        click.echo(f"bauhinia: warning: the mirror does not give a list that was here: {line}", err=True)
+    return UNDETERMINED if done.lost or (done.kept and not done.given) else 0
 
 
 def _folder(folder: Path) -> Callable[[str], bytes]:

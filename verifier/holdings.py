@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Final, Protocol
 
+from credentials.calendar import DAY, start_of
+from credentials.catalog import load_catalogue
 from credentials.encoding import load_json_object
 from credentials.errors import (
     BauhiniaError,
@@ -26,7 +29,7 @@ from credentials.model import Seconds
 from credentials.trust import Trust, open_trust_list
 from openid4vc.members import Members
 from revocation.publish import INDEX, TRUST_LIST
-from revocation.token import Encoding, SignedList, open_token
+from revocation.token import Encoding, SignedList, open_token, parse_token
 from web.keyfiles import read_file, replace_file
 
 from .offline import guard
@@ -122,12 +125,19 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What a sync took over. ``stale`` counts lists that the publisher let expire and that were left out."""
+    """What a sync left here: ``lists``, of which ``given`` came from the mirror; ``stale`` came expired.
+
+    ``kept`` are the URIs of lists that a mirror held back and that still hold as they are here; ``lost`` of
+    those that it held back and that do not hold any more. A list whose window is over is neither.
+    """
 
     sequence: int
     expires: Seconds
     lists: int
+    given: int
     stale: int
+    kept: tuple[str, ...]
+    lost: tuple[str, ...]
 
 
 def sync(
@@ -141,8 +151,9 @@ def sync(
 ) -> Synced:
     """Take over a publication: ``read`` gives the bytes of a relative path, from a folder or a mirror.
 
-    All of it is verified before anything is replaced; one bad file and nothing changes. Raises what
-    :func:`open_trust_list` and :func:`open_token` raise.
+    All of it is verified before anything is replaced; one bad file and nothing changes. The index is not
+    signed: a list that it leaves out stays as it is here, for a mirror must not make a revocation unknown.
+    Raises what :func:`open_trust_list` and :func:`open_token` raise.
     """
     # 1. The trust list, signed by the pinned root, not older than one seen.
     newest = numbers.newest()
@@ -166,10 +177,61 @@ def sync(
             raise StatusListInvalid("a status list calls itself by another name than the index does")
         files[_file_name(uri, encoding)] = token
         seen[number] = opened.issued
-    # 3. Replace all at once, and from now on take nothing older.
+    # 3. What is here already and was not given anew.
+    kept: set[str] = set()
+    lost: set[str] = set()
+    given = len(files)
+    for name, uri, held in _missing(data, dict(files), trust=trust, newest=newest, now=now):
+        if held is not None:
+            files[name] = held
+        (lost if held is None else kept).add(uri)
+    # 4. Replace all at once, and from now on take nothing older.
     replace(data, trust_list, files)
     numbers.remember_newest(seen)
-    return Synced(trust.sequence, trust.expires, len(files), stale)
+    return Synced(
+        sequence=trust.sequence,
+        expires=trust.expires,
+        lists=len(files),
+        given=given,
+        stale=stale,
+        kept=tuple(sorted(kept)),
+        lost=tuple(sorted(lost)),
+    )
+
+
+def _missing(
+    data: Path, files: Mapping[str, bytes], *, trust: Trust, newest: Mapping[str, int], now: Seconds
+) -> Iterator[tuple[str, str, bytes | None]]:
+    """The lists here that ``files`` lacks: file name, URI, and the token where it still holds."""
+    for path in sorted((data / LINK / "lists").glob("*")):
+        encoding: Encoding = "cwt" if path.suffix == ".cwt" else "jwt"
+        if path.name in files:
+            continue
+        try:
+            token = read_file(path)
+            uri = parse_token(token, encoding=encoding).uri
+        except BauhiniaError:
+            continue  # damaged here: there was no list before either
+        if _is_over(uri, now):
+            continue
+        try:
+            number = newest.get(_number_name(uri, encoding), 0)
+            open_token(token, encoding=encoding, trust=trust, now=now, newest_issued=number)
+        except BauhiniaError:
+            yield path.name, uri, None
+        else:
+            yield path.name, uri, token
+
+
+def _is_over(uri: str, now: Seconds) -> bool:
+    """Whether every credential in the window of this list has expired, as far as its name tells."""
+    *_, slug, day = uri.split("/")
+    days = [type_.validity_days for type_ in load_catalogue().types.values() if type_.slug == slug]
+    try:
+        start = start_of(date.fromisoformat(day))
+    except ValueError:
+        return False
+    return bool(days) and now >= start + days[0] * DAY
 
 
 def replace(data: Path, trust_list: bytes, lists: Mapping[str, bytes]) -> None:

@@ -247,6 +247,14 @@ def _is_protocol() -> bool:
     return bool(getattr(view, "without_csrf", False))
 
 
+def _wants_page() -> bool:
+    """Whether a person is to read the refusal. Where no view answers, only a browser's own word counts: it
+    names ``text/html``, and a program that called a wrong address says ``*/*``."""
+    if request.endpoint is not None:
+        return request.accept_mimetypes.accept_html
+    return any(kind == "text/html" and weight > 0 for kind, weight in request.accept_mimetypes)
+
+
 def _check_host() -> None:
     # Links, metadata and QR codes are built from base_url, never from the Host header; and it must agree.
     if request.headers.get("Host", "").lower() != settings_of(current_app).netloc:
@@ -329,7 +337,7 @@ def cacheable(response: Response, *, seconds: int) -> Response:
 def _refusal(error: BauhiniaError) -> ResponseReturnValue:
     if isinstance(error, Fault):
         current_app.logger.error("%s (%s)", error.code, _place(error))
-    if _is_protocol() or not request.accept_mimetypes.accept_html:
+    if _is_protocol() or not _wants_page():
         body = error_body(error)
         if isinstance(error, Fault):
             body["error_description"] = "internal fault"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pki_fixture import ISSUER, VERIFIER, development_pki, trust
+from pki_fixture import ISSUER, NOW, VERIFIER, development_pki, trust
 from verifier_fixture import BOTH, Copy, Shop, issue, present
 
 from bauhinia.trust import write_pki
@@ -21,6 +21,8 @@ from revocation.publish import publication, uri
 from revocation.statuslist import StatusList
 from verifier.app import load_config
 from verifier.cli import verifier
+from verifier.holdings import Synced
+from verifier.holdings import sync as take
 from verifier.store import Store
 
 
@@ -219,6 +221,88 @@ def test_sync_takes_over_all_or_nothing(shop_folder: Path, tmp_path: Path, now: 
     assert refused.exit_code == 1
     assert (shop_folder / "published").resolve() == held
     assert len(list(held.rglob("*.cwt"))) * 2 == done["status_lists"]
+
+
+def test_sync_keeps_what_a_mirror_holds_back(shop_folder: Path, tmp_path: Path, now: int) -> None:
+    """The index is not signed: an empty one must not make a revoked credential an unknown one."""
+    good = publish(tmp_path / "good", now)
+    first = run("sync", "--data", shop_folder, "--from", good, "--json")
+    assert (first.exit_code, data_of(first)["held_back"]) == (0, {"kept": [], "lost": []})
+    lists, uris = data_of(first)["status_lists"], json.loads((good / "status/index.json").read_text())
+    files = sorted(path.name for path in (shop_folder / "published/lists").iterdir())
+
+    emptied = publish(tmp_path / "emptied", now)
+    (emptied / "status/index.json").write_text('{"status_lists": [], "lists": []}')
+    again = run("sync", "--data", shop_folder, "--from", emptied, "--json")
+    assert again.exit_code == 3
+    told = data_of(again)
+    assert (told["status_lists"], told["held_back"]["lost"]) == (lists, [])
+    assert told["held_back"]["kept"] == sorted(uris["status_lists"])
+    assert again.stderr.count("bauhinia: warning: ") == len(uris["status_lists"])
+    assert sorted(path.name for path in (shop_folder / "published/lists").iterdir()) == files
+
+    # One list of many that is left out is worth a warning.
+    index = json.loads((good / "status/index.json").read_text())
+    (emptied / "status/index.json").write_text(json.dumps({**index, "lists": index["lists"][1:]}))
+    most = run("sync", "--data", shop_folder, "--from", emptied, "--json")
+    assert (most.exit_code, data_of(most)["held_back"]["kept"]) == (0, [index["lists"][0]["uri"]])
+    assert most.stderr.count("bauhinia: warning: ") == 1
+
+    whole = run("sync", "--data", shop_folder, "--from", good, "--json")
+    assert (whole.exit_code, data_of(whole)["status_lists"]) == (0, lists)
+
+
+def test_sync_of_an_old_list_does_not_drop_the_one_that_is_here(tmp_path: Path) -> None:
+    """Expired at the mirror is as good as left out."""
+    shop = Shop(tmp_path / "shop")
+    shop.publish()
+    held = len(list((shop.data / "published/lists").iterdir()))
+    address = uri(ISSUER, "residency-1", window(NOW, 30).start)
+    files = publication(
+        {address: StatusList.empty(1 << 17)},
+        base=ISSUER,
+        trust_list=development_pki().trust_list,
+        issued=NOW - 2 * 86400,
+        signer=development_pki().status.signer,
+    )
+    done = take_over(files, shop, NOW)
+    assert (done.stale, done.lists, done.lost) == (2, held, ())
+    assert address in done.kept
+
+
+@pytest.mark.parametrize(
+    ("later", "kept", "lost"), [(3600, True, False), (37 * 3600, False, True), (31 * 86400, False, False)]
+)
+def test_list_that_is_left_out_is_kept_lost_or_over(
+    tmp_path: Path, later: int, kept: bool, lost: bool
+) -> None:
+    """Kept while it holds; missed when it expired; not missed when its window is over."""
+    shop = Shop(tmp_path / "shop")
+    shop.publish()
+    address = uri(ISSUER, "residency-1", window(NOW, 30).start)
+    done = take_over(publication_without_lists(), shop, NOW + later)
+    assert (address in done.kept, address in done.lost) == (kept, lost)
+
+
+def publication_without_lists() -> dict[str, bytes]:
+    pki = development_pki()
+    return publication({}, base=ISSUER, trust_list=pki.trust_list, issued=NOW, signer=pki.status.signer)
+
+
+def take_over(files: Mapping[str, bytes], shop: Shop, now: int) -> Synced:
+    root = development_pki().trust_root
+    return take(files.__getitem__, data=shop.data, root=root, numbers=shop.store, now=now)
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_sync_from_nowhere_is_a_mistake(
+    shop_folder: Path, tmp_path: Path, now: int, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """An unset variable of a script is not the current folder."""
+    monkeypatch.chdir(publish(tmp_path / "here", now))
+    refused = run("sync", "--data", shop_folder, "--from", source, "--json")
+    assert (refused.exit_code, json.loads(refused.stderr)["error"]["code"]) == (2, "usage")
+    assert run("sync", "--data", shop_folder, "--from", ".").exit_code == 0
 
 
 def test_sync_refuses_paths_out_of_the_publication(shop_folder: Path, tmp_path: Path, now: int) -> None:

@@ -401,6 +401,29 @@ def test_language_once_chosen_is_kept(client: FlaskClient) -> None:
     assert '<html lang="zh-Hant">' in page.text
 
 
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [
+        ("*/*", False),
+        ("text/*", False),
+        ("text/html;q=0, */*", False),
+        ("", False),
+        ("text/html", True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+    ],
+)
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/api/nope", 404), ("GET", "/json", 405)])
+def test_wrong_address_or_method_is_json_for_a_program(
+    client: FlaskClient, method: str, path: str, status: int, accept: str, page: bool
+) -> None:
+    """A till that mistypes an address reads a code; a person who does, a page."""
+    answer = client.open(path, method=method, base_url=BASE, headers={"Accept": accept} if accept else {})
+    assert answer.status_code == status
+    assert answer.mimetype == ("text/html" if page else "application/json")
+    if not page:
+        assert (answer.json or {})["code"] == {404: "not_found", 405: "method_refused"}[status]
+
+
 @pytest.mark.hostile("V9")
 @pytest.mark.parametrize("kind", ["value", "fault"])
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
