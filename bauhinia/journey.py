@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from credentials.catalog import Catalogue, CredentialType, load_catalogue
+from credentials.catalog import FORMAT_SLUGS, Catalogue, CredentialType, load_catalogue
 from credentials.errors import PeerRefused
 
 from .processes import CommandFailed, Machine, bauhinia
@@ -43,6 +43,7 @@ OVER_ASK: Final[Mapping[str, Any]] = {
     "request_seconds": 300,
     "retention_seconds": 900,
     "response_mode": "direct_post.jwt",
+    "allow_unregistered": True,
 }
 """A policy that no verifier is registered for: the demo's shop asks for a name and a birth date as well."""
 
@@ -115,11 +116,13 @@ def _start(machine: Machine, party: str, pki: Sequence[str], url: str, more: Seq
 def _equip(machine: Machine, person: str) -> str:
     """Enrol one resident and fill their wallet."""
     issuer = ("--data", machine.data("issuer"))
-    guardian = ("--guardian",) if person == "minor" else ()
+    guardian = ("--guardian", "demo-adult") if person == "minor" else ()
     enrolment: str = bauhinia("issuer", "enrol", *issuer, "--person", f"demo-{person}", *guardian)[
         "enrolment"
     ]
-    offer = bauhinia("issuer", "offer", *issuer, f"--enrolment={enrolment}")
+    # Every type: the identity card number is offered to those alone who name it.
+    number = ("--also", "hkid-number/1")
+    offer = bauhinia("issuer", "offer", *issuer, f"--enrolment={enrolment}", *number)
     wallet = ("--data", machine.data(person))
     loopback = [
         part for url in (machine.issuer_url, machine.verifier_url) for part in ("--allow-loopback", url)
@@ -214,6 +217,31 @@ def journey(machine: Machine, enrolments: Mapping[str, str]) -> Iterator[Step]:
         publish_and_sync(machine)
         when = ", after publish and sync"
         yield from both(lambda till: till.visit("revoked-refused", *discount, code="revoked", when=when))
+        refill = bauhinia("wallet", "sync", "--data", machine.data("adult"), "--all")["received"]
+        yield from both(lambda till: refilled(till, refill))
+
+
+def refilled(till: Till, received: Sequence[Mapping[str, Any]]) -> Step:
+    """After the revocation the wallet asks for fresh copies of everything, and shows what it then has."""
+    suffix = FORMAT_SLUGS[till.format]
+    fresh = {item["configuration"]: item["copies"] for item in received}
+    copies = fresh.get(f"residency-1.{suffix}", 0)
+    others = sum(copies > 0 for name, copies in fresh.items() if name.endswith(f".{suffix}"))
+    request = till.ask("resident-discount")
+    code: str | None = None
+    try:
+        till.show("adult", request)
+    except CommandFailed as failed:
+        code = failed.answer.get("error", {}).get("code")
+    result = till.result(request)
+    learned: Mapping[str, Any] = result["disclosed"]
+    ok = copies == 0 and others > 0 and code is not None and result["outcome"] != "accepted"
+    said = (
+        f"resident-discount, {PEOPLE['adult']}, after the wallet asked for fresh copies of everything: "
+        f"{copies} of residency, {others} other credentials filled up; the wallet answered {code or 'all'}, "
+        f"the till says {result['outcome']}. {till.told(learned)}"
+    )
+    return Step("revoked-refill-refused", till.format, ok, str(result["outcome"]), learned, code, said)
 
 
 def over_ask(till: Till) -> Step:

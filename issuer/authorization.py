@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from credentials.encoding import b64u
-from credentials.errors import DpopInvalid, GrantInvalid, RequestInvalid, SignInRefused, UriRefused
+from credentials.errors import (
+    BauhiniaError,
+    DpopInvalid,
+    GrantInvalid,
+    ScopeInvalid,
+    SignInRefused,
+    UriRefused,
+)
 from credentials.model import Seconds
 from openid4vc import oauth
 from openid4vc.dpop import MAX_FUTURE, MAX_PAST, Dpop
@@ -54,17 +61,36 @@ def check_redirect_uri(issuer: Issuer, uri: str) -> None:
 
 
 def code_request(issuer: Issuer, fields: Mapping[str, str]) -> oauth.CodeRequest:
-    """Read an authorization request. Raises :class:`UriRefused`, :class:`RequestInvalid` and others."""
+    """Read an authorization request. Raises :class:`UriRefused`, :class:`RequestInvalid` and others.
+
+    Unknown scopes are ignored, unless there is no other (OpenID4VCI 1.0, 5.1.2).
+    """
     check_redirect_uri(issuer, fields.get("redirect_uri", ""))
-    return oauth.parse_code_request(fields)
+    request = oauth.parse_code_request(fields)
+    requested(issuer, request, None)
+    return request
+
+
+def refusal_target(issuer: Issuer, fields: Mapping[str, str], error: BauhiniaError) -> str | None:
+    """Where a request that cannot be read is sent back to (RFC 6749, 4.1.2.1), or ``None`` for a page here.
+
+    Nobody is sent to an address that is not known, nor for a client that is not named.
+    """
+    try:
+        check_redirect_uri(issuer, fields.get("redirect_uri", ""))
+    except BauhiniaError:
+        return None
+    if not fields.get("client_id"):
+        return None
+    return oauth.malformed_redirect(fields, error, issuer=issuer.url)
 
 
 def requested(issuer: Issuer, request: oauth.CodeRequest, offer: Offer | None) -> tuple[str, ...]:
-    """The configurations that the scopes name, at most those of the offer. Raises :class:`RequestInvalid`."""
+    """The configurations that the scopes name, at most those of the offer. Raises :class:`ScopeInvalid`."""
     among = issuer.configurations if offer is None else offer.configurations
     found = tuple(id for id in among if issuer.configuration(id).type.slug in request.scope)
     if not found:
-        raise RequestInvalid("the scope names no credential that is offered")
+        raise ScopeInvalid("the scope names no credential that is offered")
     return found
 
 
@@ -97,6 +123,7 @@ def authorize(issuer: Issuer, request: oauth.CodeRequest, enrolment: Enrolment) 
             family=b64u(issuer.randomness(16)),
             state="pending",
             expires=now + issuance.CODE_SECONDS,
+            offer=None if offer is None else offer.id,
         )
     )
     return oauth.code_redirect(request, code=code, issuer=issuer.url)
@@ -109,11 +136,12 @@ def token(issuer: Issuer, form: Mapping[str, str], proof: Dpop) -> dict[str, Any
     """A grant to a token response. Raises :class:`GrantInvalid` and its kind, :class:`RequestInvalid`."""
     now = issuer.clock()
     access, refresh = b64u(issuer.randomness(32)), b64u(issuer.randomness(32))
+    refresh_until = issuance.end_of_day(now + issuance.REFRESH_TOKEN_SECONDS)
 
     def tokens(family: str, of: Offer | AuthorizationCode) -> Sequence[Token]:
         return (
             _token(access, "access", family, of, proof, now + issuance.ACCESS_TOKEN_SECONDS),
-            _token(refresh, "refresh", family, of, proof, now + issuance.REFRESH_TOKEN_SECONDS),
+            _token(refresh, "refresh", family, of, proof, refresh_until),
         )
 
     match oauth.parse_token_request(form):

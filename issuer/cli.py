@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from credentials import calendar
-from credentials.errors import BauhiniaError, TypeMismatch
-from credentials.hkid import parse
+from credentials.errors import ConfigurationInvalid, TypeMismatch
 from openid4vc import vci
 from web.console import CommandGroup, answer, example, json_option, progress, serve_options
-from web.keyfiles import read_file, replace_file
+from web.keyfiles import read_file, replace_file, whole_or_nothing
 
 from .app import (
     IssuerSettings,
@@ -30,21 +26,20 @@ from .app import (
     read_settings,
     system_clock,
 )
+from .housekeeping import keep_clean
 from .keyring import load_keyring
+from .lapse import people_to_review, revoke_lapsed
 from .office import Enrolled, Issuer
-from .pages import DEMO_PEOPLE, demo_identity
-from .person import Identity
 from .population import population
 from .publishing import publication, put
 from .register import SqliteRegister
 from .register_file import Report, check_file, import_file
-from .setup import set_up
-from .store import Store
+from .report import print_report
+from .setup import MADE, set_up
+from .whom import enrolment_of, enrolment_options, guardian_of, identity_of, person_options
 
 if TYPE_CHECKING:
     from flask import Flask
-
-PURGE_SECONDS: Final = 60
 
 _data = click.option(
     "--data",
@@ -110,7 +105,7 @@ def init(
     if dry_run:
         if csv is None:
             raise click.UsageError("--dry-run goes with --register")
-        _report(_checked_apart(csv), done=False, as_json=as_json)
+        print_report(_checked_apart(csv), done=False, as_json=as_json)
         return
     settings = IssuerSettings(
         base_url.rstrip("/"),
@@ -126,8 +121,11 @@ def init(
         made = population(residents, seed=seed, today=today)
         return register.add(progress(made, "Making residents", residents))
 
-    people = set_up(place, settings, trust=trust, fill=fill, randomness=os.urandom)
-    _publish(place, place.published)
+    if place.settings.exists():
+        raise ConfigurationInvalid(f"{data} already holds an issuer", hint="Choose another --data.")
+    with whole_or_nothing(data, MADE):
+        people = set_up(place, settings, trust=trust, fill=fill, randomness=os.urandom, now=system_clock())
+        _publish(place, place.published)
     answer(
         {"ok": True, "data": str(data), "issuer": settings.base_url, "residents": people},
         f"Issuer {settings.base_url} in {data}: {people} residents in the register.",
@@ -159,34 +157,7 @@ def register_(csv: Path, data: Path, dry_run: bool, as_json: bool) -> None:
         report = check_file(csv, register, today=today, synthetic_only=not production)
     else:
         report = import_file(csv, register, today=today, synthetic_only=not production)
-    _report(report, done=not dry_run, as_json=as_json)
-
-
-def _report(report: Report, *, done: bool, as_json: bool) -> None:
-    bad, warnings = (
-        [{"row": cell.row, "column": cell.column, "reason": cell.reason} for cell in cells]
-        for cells in (report.bad, report.warnings)
-    )
-    answer(
-        {
-            "ok": not bad,
-            "imported": done,
-            "rows": report.rows,
-            "people": report.people,
-            "bad": bad,
-            "warnings": warnings,
-        },
-        *(f"row {cell.row}  {cell.column or '(whole row)'}: {cell.reason}" for cell in report.bad),
-        *(
-            f"row {cell.row}  {cell.column}: warning: too long for a credential, which will leave it out"
-            for cell in report.warnings
-        ),
-        f"{report.rows} rows, {report.people} good, {len(bad)} wrong cells. "
-        + ("Imported." if done else "Dry run: nothing was changed."),
-        as_json=as_json,
-    )
-    if bad:
-        raise click.exceptions.Exit(1)
+    print_report(report, done=not dry_run, as_json=as_json)
 
 
 # --- enrol, offer, revoke
@@ -194,30 +165,41 @@ def _report(report: Report, *, done: bool, as_json: bool) -> None:
 
 @issuer.command(
     epilog=example(
-        "bauhinia issuer enrol --data ./issuer --person demo-minor --guardian",
+        "bauhinia issuer enrol --data ./issuer --person demo-minor --guardian demo-adult",
         "bauhinia issuer enrol --data ./issuer --hkid - < number.txt",
+        "bauhinia issuer enrol --data ./issuer --hkid - --new-codes < number.txt",
     )
 )
 @_data
-@click.option("--hkid", help="Identity card number as printed; - reads it from standard input.")
-@click.option("--person", type=click.Choice(DEMO_PEOPLE), help="One of the synthetic people with a part.")
-@click.option("--reference", help="The register's reference.")
-@click.option("--guardian", is_flag=True, help="A parent or guardian is here and consents (11 to 17 years).")
+@person_options
+@click.option(
+    "--guardian",
+    help="The registered guardian, who is here and consents (11 to 17 years): a synthetic person's name, a "
+    "reference, or - for the number on standard input, in a line after the person's own.",
+)
+@click.option(
+    "--new-codes",
+    is_flag=True,
+    help="The person is enrolled, and lost the codes or locked them: void those, print new ones.",
+)
 @json_option
 def enrol(
-    data: Path, hkid: str | None, person: str | None, reference: str | None, guardian: bool, as_json: bool
+    data: Path,
+    hkid: str | None,
+    person: str | None,
+    reference: str | None,
+    guardian: str | None,
+    new_codes: bool,
+    as_json: bool,
 ) -> None:
     """Enrol a resident of the register; prints the two codes for signing in, once."""
-    if sum(given is not None for given in (hkid, person, reference)) != 1:
-        raise click.UsageError("give one of --hkid, --person, --reference")
     with _opened(data) as opened:
-        if hkid is not None:
-            identity: Identity = parse(sys.stdin.readline().strip() if hkid == "-" else hkid)
-        elif person is not None:
-            identity = demo_identity(opened, person)
+        identity = identity_of(opened, hkid, person, reference)
+        consents = guardian_of(opened, guardian)
+        if new_codes:
+            enrolled: Enrolled = opened.new_codes(opened.enrolment_of(identity), guardian=consents)
         else:
-            identity = opened.register.read(reference or "").identity
-        enrolled: Enrolled = opened.enrol(identity, consent=guardian)
+            enrolled = opened.enrol(identity, guardian=consents)
     answer(
         {
             "ok": True,
@@ -225,7 +207,7 @@ def enrol(
             "sign_in_code": enrolled.sign_in_code,
             "passcode": enrolled.passcode,
         },
-        f"Enrolled: {enrolled.id}",
+        f"{'New codes for' if new_codes else 'Enrolled:'} {enrolled.id}",
         f"Sign-in code {enrolled.sign_in_code}, passcode {enrolled.passcode}: shown once, for the resident.",
         as_json=as_json,
     )
@@ -238,8 +220,11 @@ def enrol(
     )
 )
 @_data
-@click.option("--enrolment", required=True, help="As `enrol` printed it.")
-@click.option("--types", help="Type names with commas; by default all that this person may have.")
+@enrolment_options
+@click.option(
+    "--types", help="Type names with commas; by default all that this person may have, but not hkid-number/1."
+)
+@click.option("--also", multiple=True, help="A type beside those, such as hkid-number/1; may be repeated.")
 @click.option(
     "--format",
     "format_",
@@ -258,18 +243,31 @@ def enrol(
 @click.option("--by-value", is_flag=True, help="Put the whole offer into the link.")
 @json_option
 def offer(
-    data: Path, enrolment: str, types: str | None, format_: str, grant: Any, by_value: bool, as_json: bool
+    data: Path,
+    enrolment: str | None,
+    hkid: str | None,
+    person: str | None,
+    reference: str | None,
+    types: str | None,
+    also: tuple[str, ...],
+    format_: str,
+    grant: Any,
+    by_value: bool,
+    as_json: bool,
 ) -> None:
     """Offer credentials to an enrolled resident: a link for the wallet, and a code that goes another way."""
     with _opened(data) as opened:
+        id = enrolment_of(opened, enrolment, hkid, person, reference)
         wanted = (
-            opened.issuable(opened.store.enrolment(enrolment))
+            # What only certain grounds open is offered to those who name it.
+            [type for type in opened.issuable(opened.store.enrolment(id)) if not type.grounds]
             if types is None
             else [_type(opened, name.strip()) for name in types.split(",")]
         )
+        wanted += [type for name in also if (type := _type(opened, name)) not in wanted]
         formats = ("dc+sd-jwt", "mso_mdoc") if format_ == "both" else (format_,)
         ids = [vci.configuration_id(type, format) for type in wanted for format in formats]
-        made = opened.offer(enrolment, ids, grant_type=grant)
+        made = opened.offer(id, ids, grant_type=grant)
     link = made.by_value if by_value else made.uri
     answer(
         {
@@ -299,44 +297,73 @@ def _type(opened: Issuer, name: str) -> Any:
 @issuer.command(
     epilog=example(
         "bauhinia issuer revoke --data ./issuer --enrolment ID --type residency/1",
-        "bauhinia issuer revoke --data ./issuer --enrolment ID --all",
+        "bauhinia issuer revoke --data ./issuer --hkid - --all < number.txt",
         "bauhinia issuer revoke --data ./issuer --enrolment ID --consent",
+        "bauhinia issuer revoke --data ./issuer --enrolment ID --type residency/1 --lift",
     )
 )
 @_data
-@click.option("--enrolment", required=True, help="As `enrol` printed it.")
-@click.option("--type", "types", multiple=True, help="Revoke what was issued of this type; may be repeated.")
+@enrolment_options
+@click.option(
+    "--type", "types", multiple=True, help="Revoke this type, and issue it no more; may be repeated."
+)
 @click.option(
     "--all", "everything", is_flag=True, help="Lost phone: revoke everything and end the enrolment."
 )
 @click.option(
     "--consent", is_flag=True, help="A guardian withdraws the consent: the minor gets no fresh copies."
 )
+@click.option(
+    "--lift", is_flag=True, help="With --type: issue it again; what was revoked stays revoked all the same."
+)
 @json_option
 def revoke(
-    data: Path, enrolment: str, types: tuple[str, ...], everything: bool, consent: bool, as_json: bool
+    data: Path,
+    enrolment: str | None,
+    hkid: str | None,
+    person: str | None,
+    reference: str | None,
+    types: tuple[str, ...],
+    everything: bool,
+    consent: bool,
+    lift: bool,
+    as_json: bool,
 ) -> None:
-    """Mark issued copies as revoked. It takes effect with the next `publish`; age/1 expires by itself."""
+    """Mark issued copies as revoked, and issue no fresh ones of a revoked type until that is lifted.
+
+    The marks take effect with the next `publish`; age/1 expires by itself.
+    """
     if (types and everything) or not (types or everything or consent):
         raise click.UsageError("give --type or --all, or --consent, alone or with one of them")
+    if lift and (consent or not types):
+        raise click.UsageError("--lift goes with --type alone")
     with _opened(data) as opened:
+        id = enrolment_of(opened, enrolment, hkid, person, reference)
         chosen = [_type(opened, name) for name in types]
+        if lift:
+            lifted = opened.store.lift(id, types)
+            answer({"ok": True, "lifted": lifted}, f"{lifted} types are issued again.", as_json=as_json)
+            return
         if everything:
             chosen = [*opened.catalogue.types.values()]
         expiring = [type.name for type in chosen if not type.revocable]
         if consent:
-            opened.store.withdraw_consent(enrolment)
-        count = opened.revoke(enrolment, types=None if everything else types, end=everything)
+            opened.store.withdraw_consent(id)
+        count = 0
+        if types or everything:
+            count = opened.revoke(id, types=None if everything else types, end=everything)
     answer(
         {
             "ok": True,
             "revoked": count,
             "expire_by_themselves": expiring,
+            "withheld": [*types],
             "enrolment_ended": everything,
             "consent_withdrawn": consent,
         },
         *(["The guardian's consent is withdrawn: there will be no fresh copies."] if consent else []),
         f"{count} copies revoked; verifiers refuse them after `bauhinia issuer publish` and their next sync.",
+        *(f"{name} is not issued to this enrolment again until `--lift`." for name in types),
         *(f"{name} has no status: its copies expire by themselves." for name in expiring),
         as_json=as_json,
     )
@@ -345,12 +372,16 @@ def revoke(
 # --- publish, serve
 
 
-def _publish(place: Place, target: Path) -> list[str]:
+def _publish(place: Place, target: Path) -> tuple[list[str], int, int]:
+    """The files written, how many copies were revoked because they hold no more, lists out of decoys."""
     signer = load_status_signer(place, production=read_settings(place).production)
     with _opened(place.data) as opened:
         opened.store.purge(now=opened.clock())
+        people = people_to_review(opened)
+        lapsed = sum(progress(revoke_lapsed(opened), "Asking the register again", people))
         files = publication(opened, signer=signer, trust_list=read_file(place.trust_list))
-    return list(progress(put(files, target), "Publishing", len(files)))
+        bare = opened.store.spent_reserves(now=opened.clock())
+    return list(progress(put(files, target), "Publishing", len(files))), lapsed, bare
 
 
 @issuer.command(epilog=example("bauhinia issuer publish --data ./issuer --out ./public"))
@@ -363,15 +394,32 @@ def _publish(place: Place, target: Path) -> list[str]:
 )
 @json_option
 def publish(data: Path, out: Path | None, trust_list: Path | None, as_json: bool) -> None:
-    """Sign all status lists and put them, with the trust list, where verifiers and mirrors fetch them."""
+    """Sign all status lists and put them, with the trust list, where verifiers and mirrors fetch them.
+
+    Before that the register is asked again, and what holds no more (a stay that ended) is revoked: run it at
+    least once a day.
+    """
     place = Place(data)
     target = out or place.published
     if trust_list is not None:
         replace_file(place.trust_list, read_file(trust_list))
-    files = _publish(place, target)
+    files, lapsed, bare = _publish(place, target)
     lists = sum(path.endswith(".cwt") for path in files)
     answer(
-        {"ok": True, "out": str(target), "files": len(files), "lists": lists},
+        {
+            "ok": True,
+            "out": str(target),
+            "files": len(files),
+            "lists": lists,
+            "lapsed": lapsed,
+            "out_of_decoys": bare,
+        },
+        *([f"{lapsed} copies were revoked because what they state has ended."] if lapsed else []),
+        *(
+            [f"warning: {bare} lists have no decoys left: what changes in them is revocations alone."]
+            if bare
+            else []
+        ),
         f"{lists} status lists in two encodings, and the trust list, in {target}.",
         as_json=as_json,
     )
@@ -400,7 +448,7 @@ def serve(
 
     def app() -> Flask:
         made = create_app(data, base_url=base_url)
-        _keep_clean(made.extensions["issuer"].store)
+        keep_clean(made.extensions["issuer"].store, clock=system_clock)
         return made
 
     run(
@@ -414,20 +462,6 @@ def serve(
         data=data,
         workers=workers,
     )
-
-
-def _keep_clean(store: Store) -> None:
-    """Forget what is over once a minute, also while nobody asks for anything."""
-
-    def forever() -> None:
-        while True:
-            try:
-                store.purge(now=system_clock())
-            except BauhiniaError as error:
-                click.echo(f"bauhinia: error: {error}", err=True)
-            time.sleep(PURGE_SECONDS)
-
-    threading.Thread(target=forever, name="purge", daemon=True).start()
 
 
 @contextmanager

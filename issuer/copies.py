@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from credentials.errors import (
     CredentialNonceInvalid,
@@ -13,12 +13,24 @@ from credentials.errors import (
     NotificationUnknown,
     ProofInvalid,
     StatusListFull,
+    TypeWithheld,
 )
 from credentials.model import Seconds, Window
 
-from .issuance import Enrolment, Token
-from .rows import Rows, any_taken, find
-from .schema import burned_nonces, copies, enrolments, issued, notifications, responses, tokens, used_keys
+from .decoys import Decoys
+from .issuance import Enrolment, Token, check_number
+from .rows import any_taken, find
+from .schema import (
+    burned_nonces,
+    copies,
+    enrolments,
+    issued,
+    notifications,
+    responses,
+    tokens,
+    used_keys,
+    withheld,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,8 @@ class Issuance:
     """MAC of each proof key."""
     indices: tuple[int, ...]
     copies: int
+    limit: int
+    """Copies of that type and format which the enrolment may have for the window."""
     request: bytes
     """What identifies a retry: hash of token, DPoP key and body."""
     sealed: bytes
@@ -49,7 +63,11 @@ class IndexTaken(Exception):
     """Another process drew the same status index first: draw again. Never leaves the issuer."""
 
 
-class Copies(Rows):
+def _live(now: Seconds) -> tuple[ColumnElement[bool], ...]:
+    return (copies.c.status == 0, copies.c.window_end > now)
+
+
+class Copies(Decoys):
     """Status indices and issuance."""
 
     def draw_indices(
@@ -69,7 +87,8 @@ class Copies(Rows):
             while len(chosen) < count:
                 drawn = {draw() for _ in range(count - len(chosen))} - chosen.keys()
                 taken = connection.execute(select(copies.c.idx).where(*here, copies.c.idx.in_(drawn)))
-                chosen |= dict.fromkeys(drawn - set(taken.scalars()))
+                free = drawn - set(taken.scalars()) - self.decoys_among(connection, type, window, drawn)
+                chosen |= dict.fromkeys(free)
         return tuple(chosen)
 
     def issued(self, enrolment: str, type: str, format: str, window: Window) -> int:
@@ -92,8 +111,8 @@ class Copies(Rows):
     def record(self, issuance: Issuance) -> None:
         """Burn the nonces, bind the keys, take the indices, keep the answer: one transaction.
 
-        Raises :class:`EnrolmentRevoked`, :class:`CredentialNonceInvalid`, :class:`ProofInvalid` or
-        :class:`IndexTaken`; then nothing was changed.
+        Raises :class:`EnrolmentRevoked`, :class:`TypeWithheld`, :class:`CredentialNonceInvalid`,
+        :class:`ProofInvalid`, :class:`RateLimited` or :class:`IndexTaken`; then nothing was changed.
         """
 
         def act(connection: Connection) -> None:
@@ -102,13 +121,19 @@ class Copies(Rows):
             token = find(connection, Token, tokens, issuance.token)
             if found is None or found.state != "active" or token is None:
                 raise EnrolmentRevoked("this enrolment was revoked")
-            # 2. No nonce was used before.
+            # 2. Nor was this type of it revoked.
+            here = (withheld.c.enrolment == issuance.enrolment, withheld.c.type == issuance.type)
+            if connection.execute(select(withheld.c.type).where(*here)).first() is not None:
+                raise TypeWithheld("this credential was revoked for this enrolment")
+            # 3. No nonce was used before.
             if any_taken(connection, burned_nonces.c.nonce, issuance.nonces.keys()):
                 raise CredentialNonceInvalid("the nonce was used before")
-            # 3. No key has a copy already, this holder's or another's.
+            # 4. No key has a copy already, this holder's or another's.
             if any_taken(connection, used_keys.c.key_hash, issuance.keys):
                 raise ProofInvalid("a key has a credential already")
-            # 4. No index is taken.
+            # 5. Requests that came at once do not get more together than one after the other.
+            self._count_issued(connection, issuance)
+            # 6. No index is taken, nor kept back as a decoy.
             taken = select(copies.c.idx).where(
                 copies.c.type == issuance.type,
                 copies.c.window_start == issuance.window.start,
@@ -116,7 +141,9 @@ class Copies(Rows):
             )
             if connection.execute(taken.limit(1)).first() is not None:
                 raise IndexTaken
-            # 5. Write all of it.
+            if self.decoys_among(connection, issuance.type, issuance.window, issuance.indices):
+                raise IndexTaken
+            # 7. Write all of it.
             connection.execute(
                 insert(burned_nonces),
                 [{"nonce": nonce, "expires": until} for nonce, until in issuance.nonces.items()],
@@ -141,11 +168,11 @@ class Copies(Rows):
                         for index in sorted(issuance.indices)
                     ],
                 )
-            self._count_issued(connection, issuance)
             connection.execute(
                 insert(responses).values(
                     request=issuance.request,
                     enrolment=issuance.enrolment,
+                    type=issuance.type,
                     sealed=issuance.sealed,
                     expires=issuance.sealed_until,
                 )
@@ -169,14 +196,18 @@ class Copies(Rows):
             issued.c.format == issuance.format,
             issued.c.window_start == issuance.window.start,
         )
-        more = update(issued).where(*here).values(copies=issued.c.copies + issuance.copies)
-        if connection.execute(more).rowcount == 0:
+        before = connection.execute(select(issued.c.copies).where(*here)).scalar()
+        check_number((before or 0) + issuance.copies, limit=issuance.limit)
+        if before is not None:
+            connection.execute(update(issued).where(*here).values(copies=before + issuance.copies))
+        else:
             connection.execute(
                 insert(issued).values(
                     enrolment=issuance.enrolment,
                     type=issuance.type,
                     format=issuance.format,
                     window_start=issuance.window.start,
+                    window_end=issuance.window.end,
                     copies=issuance.copies,
                 )
             )
@@ -215,6 +246,60 @@ class Copies(Rows):
         )
         with self.read() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def count_live(self, *, now: Seconds) -> int:
+        """How many enrolments have copies that are not revoked and may still be shown."""
+        query = select(func.count(copies.c.enrolment.distinct())).where(*_live(now))
+        with self.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def live(
+        self, *, now: Seconds, after: str, limit: int
+    ) -> tuple[tuple[str, str, tuple[tuple[str, Window], ...]], ...]:
+        """(enrolment, reference, what of such copies it has) of the ``limit`` enrolments that come after
+        ``after`` by id."""
+        here = select(copies.c.enrolment).where(copies.c.enrolment > after, *_live(now)).distinct()
+        page = here.order_by(copies.c.enrolment).limit(limit).subquery()
+        query = (
+            select(
+                copies.c.enrolment,
+                enrolments.c.reference,
+                copies.c.type,
+                copies.c.window_start,
+                copies.c.window_end,
+            )
+            .distinct()
+            .join(page, page.c.enrolment == copies.c.enrolment)
+            .join(enrolments, enrolments.c.id == copies.c.enrolment)
+            .where(*_live(now))
+            .order_by(copies.c.enrolment)
+        )
+        found: dict[tuple[str, str], list[tuple[str, Window]]] = {}
+        with self.read() as connection:
+            for id, reference, type, start, end in connection.execute(query):
+                found.setdefault((id, reference), []).append((type, Window(start, end)))
+        return tuple((id, reference, tuple(held)) for (id, reference), held in found.items())
+
+    def mark(self, ended: Iterable[tuple[str, str, Window]]) -> int:
+        """Mark the copies of each (enrolment, type, window), all in one transaction; how many newly."""
+
+        def act(connection: Connection) -> int:
+            return sum(
+                connection.execute(
+                    update(copies)
+                    .where(
+                        copies.c.enrolment == enrolment,
+                        copies.c.type == type,
+                        copies.c.window_start == window.start,
+                        copies.c.status == 0,
+                    )
+                    .values(status=1)
+                ).rowcount
+                for enrolment, type, window in ended
+            )
+
+        ended = tuple(ended)
+        return self.write(act)
 
     def held(self, enrolment: str) -> tuple[tuple[str, str, int], ...]:
         """(type, format, copies) of what an enrolment got, for the portal: numbers, no claims."""

@@ -149,12 +149,13 @@ def _sign(
         keys=frozenset(issuer.secrets.mac("holder key", key.thumbprint()) for key in keys),
         indices=indices,
         copies=len(copies),
+        limit=issuance.most_copies(type),
         request=request_hash,
         sealed=issuer.secrets.seal(answer, bound_to=request_hash, randomness=issuer.randomness),
         sealed_until=nonce_expires,
         notification=token_hash(notification),
         family=token.family,
-        notification_until=issuer.clock() + issuance.NOTIFICATION_SECONDS,
+        notification_until=issuance.end_of_day(issuer.clock() + issuance.NOTIFICATION_SECONDS),
     )
     return answer, record
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from credentials.errors import DpopInvalid, EnrolmentRevoked, GrantInvalid, OfferInvalid
 from credentials.model import Seconds
@@ -94,6 +94,9 @@ class Grants(Rows):
             if found.state == "redeemed":
                 connection.execute(delete(tokens).where(tokens.c.family == found.family))
             attempt = judge(found)
+            if attempt.refusal is None and found.offer is not None and not _spend(connection, found.offer):
+                # Two sign-ins for one offer: the first to come here has it.
+                attempt = Attempt(attempt.state, GrantInvalid("the offer is unknown, expired or used"))
             save(connection, codes, attempt.state)
             if attempt.refusal is None:
                 self._add_tokens(connection, grant(attempt.state))
@@ -129,3 +132,8 @@ class Grants(Rows):
             connection.execute(insert(dpop_proofs).values(jti=jti, expires=expires))
 
         self.write(act)
+
+
+def _spend(connection: Connection, offer: str) -> int:
+    pending = update(offers).where(offers.c.id == offer, offers.c.state == "pending")
+    return connection.execute(pending.values(state="redeemed")).rowcount

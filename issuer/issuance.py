@@ -12,7 +12,7 @@ carries both, so that the store can keep the count before the refusal is raised.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 
@@ -29,15 +29,19 @@ from credentials.errors import (
     PkceInvalid,
     ProofInvalid,
     RateLimited,
+    RequestInvalid,
     SignInRefused,
     TokenInvalid,
     TooYoung,
     TxCodeInvalid,
     TxCodeLocked,
+    TypeWithheld,
 )
 from credentials.formats import FORMATS
 from credentials.keys import PublicKey, Signer
 from credentials.model import Claims, Randomness, Seconds, StatusRef, Window
+
+from .person import Person
 
 MAX_FAILURES: Final = 5
 """Wrong transaction codes (or passcodes) before an offer (or a sign-in) is locked."""
@@ -74,6 +78,10 @@ class Enrolment:
     passcode: bytes
     failures: int
     hour: Seconds
+    guardian: bytes | None = None
+    """MAC of who consented for a minor."""
+    consented: Seconds | None = None
+    """The day of that consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +104,46 @@ def check_age(standing: Standing, *, consent: bool, now: Seconds) -> None:
     """
     if not _proven_over(11, standing.birth, now=now):
         raise TooYoung("credentials are issued from the age of 11")
-    if not consent and not _proven_over(18, standing.birth, now=now):
+    if not consent and is_minor(standing, now=now):
         raise ConsentMissing("a minor's credentials need a guardian's consent")
 
 
-def check_issue(type: CredentialType, enrolment: Enrolment, standing: Standing, *, now: Seconds) -> None:
+def check_guardian(minor: Person, guardian: Person, *, now: Seconds) -> None:
+    """Consent comes from the guardian whom the register names, and from an adult.
+
+    Raises :class:`ConsentMissing`, the same for every reason.
+    """
+    if minor.guardian != guardian.identity or not _proven_over(18, guardian.birth, now=now):
+        raise ConsentMissing("that is not the guardian in the register")
+
+
+def is_minor(standing: Standing, *, now: Seconds) -> bool:
+    """Whether a guardian has to consent: who may still be under 18 counts as a minor."""
+    return not _proven_over(18, standing.birth, now=now)
+
+
+def check_issue(
+    type: CredentialType,
+    enrolment: Enrolment,
+    standing: Standing,
+    *,
+    withheld: Collection[str],
+    now: Seconds,
+) -> None:
     """Judged again at every issuance, however old the token is: entitlement may have been withdrawn since.
 
-    Raises :class:`EnrolmentRevoked`, :class:`TooYoung`, :class:`ConsentMissing`, :class:`NotEntitled`.
+    ``withheld`` names the types that were revoked for this enrolment. Raises :class:`EnrolmentRevoked`,
+    :class:`TypeWithheld`, :class:`TooYoung`, :class:`ConsentMissing`, :class:`NotEntitled`.
     """
     # 1. The enrolment lives.
     if enrolment.state != "active":
         raise EnrolmentRevoked("this enrolment was revoked")
-    # 2. Age and consent.
+    # 2. What was revoked is not handed out again by the next refill.
+    if type.name in withheld:
+        raise TypeWithheld("this credential was revoked for this enrolment")
+    # 3. Age and consent.
     check_age(standing, consent=enrolment.consent, now=now)
-    # 3. An identity number goes to those alone who have one.
+    # 4. An identity number goes to those alone who have one.
     if type.name == "hkid-number/1" and not standing.has_hkid:
         raise NotEntitled("no identity number is registered")
 
@@ -146,6 +179,8 @@ class AuthorizationCode:
     family: str
     state: Literal["pending", "redeemed"]
     expires: Seconds
+    offer: str | None = None
+    """The offer that the sign-in answered; it is spent with the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +212,16 @@ def redeem_offer(offer: Offer, *, tx_code: bytes | None, now: Seconds) -> Attemp
     if offer.state == "locked":
         return Attempt(offer, TxCodeLocked("too many wrong transaction codes"))
     # 2. The transaction code, which travelled another way than the offer.
+    # Left out, or sent where none was asked for: a mistake and no guess, so it does not count (6.3).
+    if (offer.tx_code is None) != (tx_code is None):
+        wanted = "a" if tx_code is None else "no"
+        return Attempt(offer, RequestInvalid(f"this offer wants {wanted} transaction code"))
     if offer.tx_code is not None and not hmac.compare_digest(offer.tx_code, tx_code or b""):
         failures = offer.failures + 1
         if failures >= MAX_FAILURES:
             locked = replace(offer, failures=failures, state="locked")
             return Attempt(locked, TxCodeLocked("too many wrong transaction codes"))
         return Attempt(replace(offer, failures=failures), TxCodeInvalid("the transaction code is wrong"))
-    if offer.tx_code is None and tx_code is not None:
-        return Attempt(offer, GrantInvalid("this offer has no transaction code"))
     return Attempt(replace(offer, state="redeemed"))
 
 
@@ -236,6 +273,11 @@ def check_token(token: Token | None, *, kind: str, thumbprint: bytes, now: Secon
 # --- Batches
 
 
+def most_copies(type: CredentialType) -> int:
+    """Copies of one type and format that an enrolment may get in one validity window."""
+    return MAX_BATCHES * type.batch
+
+
 def check_batch(type: CredentialType, keys: Sequence[PublicKey], *, issued: int) -> None:
     """A batch is one copy per key, each key once; ``issued`` copies exist already in this window.
 
@@ -247,10 +289,20 @@ def check_batch(type: CredentialType, keys: Sequence[PublicKey], *, issued: int)
         raise CredentialRequestInvalid(f"at most {type.batch} copies in one request")
     if len({key.thumbprint() for key in keys}) != len(keys):
         raise ProofInvalid("two copies would share a key")
-    if issued + len(keys) > MAX_BATCHES * type.batch:
+    check_number(issued + len(keys), limit=most_copies(type))
+
+
+def check_number(copies: int, *, limit: int) -> None:
+    """Raises :class:`RateLimited`. Asked once more when the copies are stored: requests come at once."""
+    if copies > limit:
         raise RateLimited(
             "enough copies of this type were issued for this period", hint="Come back in the next period."
         )
+
+
+def end_of_day(moment: Seconds) -> Seconds:
+    """The Hong Kong midnight after ``moment``: a time that is kept for long tells a day and no second."""
+    return calendar.midnight(moment) + calendar.DAY
 
 
 def window(type: CredentialType, *, now: Seconds) -> Window:

@@ -9,12 +9,21 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from credentials import calendar
 from credentials.catalog import Catalogue, CredentialType
 from credentials.encoding import b64u
-from credentials.errors import ConfigurationUnknown, EnrolmentRevoked, NotEntitled, SignInRefused
+from credentials.errors import (
+    ConfigurationUnknown,
+    ConsentMissing,
+    EnrolmentRevoked,
+    NotEntitled,
+    PersonUnknown,
+    SignInRefused,
+    TypeWithheld,
+)
 from credentials.formats import FORMATS
 from credentials.hkid import Hkid, refuse_real
 from credentials.keys import Signer
@@ -102,8 +111,8 @@ class Issuer:
 
     # --- People
 
-    def enrol(self, identity: Identity, *, consent: bool) -> Enrolled:
-        """Bind a person of the register to this issuer. ``consent``: a guardian agreed.
+    def enrol(self, identity: Identity, *, guardian: Identity | None = None) -> Enrolled:
+        """Bind a person of the register to this issuer. ``guardian`` is who agreed, for a minor.
 
         Raises :class:`RealNumberRefused` for a number that is not made up (outside production),
         :class:`PersonUnknown`, :class:`TooYoung`, :class:`ConsentMissing`, :class:`AlreadyEnrolled`.
@@ -114,28 +123,84 @@ class Issuer:
             refuse_real(identity)
         reference = self.register.find(identity)
         person = self.register.read(reference)
-        # 2. Old enough, or with a guardian.
-        issuance.check_age(Standing(person.birth, person.hkid is not None), consent=consent, now=now)
+        # 2. Old enough, or with the guardian whom the register names.
+        consent = self._consent(person, guardian, now=now)
+        standing = Standing(person.birth, person.hkid is not None)
+        issuance.check_age(standing, consent=consent is not None, now=now)
         # 3. Not enrolled already; what is kept is a MAC.
-        enrolled = Enrolled(
-            id=self.randomness(16).hex(),
-            sign_in_code=self._readable_code(),
-            passcode=self._readable_code(),
-        )
+        enrolled = self._codes(self.randomness(16).hex())
         self.store.add_enrolment(
             Enrolment(
                 id=enrolled.id,
                 rec=identity_record(self.secrets.record, identity),
                 reference=reference,
                 state="active",
-                consent=consent,
+                consent=consent is not None,
                 sign_in=self.sign_in_hash(enrolled.sign_in_code),
                 passcode=self._passcode_hash(enrolled.passcode),
                 failures=0,
                 hour=now - now % 3600,
+                guardian=consent,
+                consented=None if consent is None else calendar.midnight(now),
             )
         )
         return enrolled
+
+    def _codes(self, id: str) -> Enrolled:
+        return Enrolled(id, sign_in_code=self._readable_code(), passcode=self._readable_code())
+
+    def _consent(self, person: Person, guardian: Identity | None, *, now: Seconds) -> bytes | None:
+        """The MAC of who consents; ``None`` where nobody did or nobody has to."""
+        standing = Standing(person.birth, person.hkid is not None)
+        if guardian is None or not issuance.is_minor(standing, now=now):
+            return None
+        try:
+            found = self.register.read(self.register.find(guardian))
+        except PersonUnknown:
+            raise ConsentMissing("that is not the guardian in the register") from None
+        issuance.check_guardian(person, found, now=now)
+        return self.secrets.mac("guardian", identity_record(self.secrets.record, guardian))
+
+    def enrol_anew(self, enrolment: str) -> Enrolled:
+        """Lost phone: revoke everything and enrol the same person anew, at once or not at all.
+
+        No rule is asked: whoever lost a phone can always revoke, and every issuance asks them all. A
+        guardian's consent goes along, and what was withheld. Raises :class:`EnrolmentUnknown`,
+        :class:`EnrolmentRevoked`.
+        """
+        enrolled, now = self._codes(self.randomness(16).hex()), self.clock()
+        fresh = self._with_codes(enrolled)
+        self.store.replace(enrolment, lambda old: replace(fresh(old), id=enrolled.id, hour=now - now % 3600))
+        return enrolled
+
+    def new_codes(self, enrolment: str, *, guardian: Identity | None = None) -> Enrolled:
+        """New codes for signing in, where the old ones were lost or locked; the old ones are void.
+
+        With ``guardian`` consent is given, again or for the first time. Raises :class:`EnrolmentUnknown`,
+        :class:`EnrolmentRevoked`, :class:`ConsentMissing`.
+        """
+        now = self.clock()
+        enrolled = self._codes(enrolment)
+        fresh = self._with_codes(enrolled)
+        consent = None
+        if guardian is not None:
+            consent = self._consent(self.person_of(self.store.enrolment(enrolment)), guardian, now=now)
+
+        def anew(old: Enrolment) -> Enrolment:
+            if consent is None:
+                return fresh(old)
+            return replace(fresh(old), consent=True, guardian=consent, consented=calendar.midnight(now))
+
+        self.store.change(enrolment, anew)
+        return enrolled
+
+    def _with_codes(self, enrolled: Enrolled) -> Callable[[Enrolment], Enrolment]:
+        sign_in, passcode = self.sign_in_hash(enrolled.sign_in_code), self._passcode_hash(enrolled.passcode)
+        return lambda old: replace(old, sign_in=sign_in, passcode=passcode, failures=0)
+
+    def enrolment_of(self, identity: Identity) -> str:
+        """The living enrolment of a person. Raises :class:`EnrolmentUnknown`."""
+        return self.store.active_enrolment(identity_record(self.secrets.record, identity)).id
 
     def person_of(self, enrolment: Enrolment) -> Person:
         """What the register says now. Raises :class:`PersonUnknown` where it has forgotten the person."""
@@ -153,7 +218,8 @@ class Issuer:
     def revoke(self, enrolment: str, *, types: Collection[str] | None = None, end: bool = False) -> int:
         """Mark the statuses of what was issued; the next :func:`issuer.publishing.publish` tells the world.
 
-        Copies without a status (``age/1``) are not revoked, they expire. ``end`` ends the enrolment too.
+        Copies without a status (``age/1``) are not revoked, they expire. What is revoked is not issued
+        again until :meth:`issuer.store.Store.lift`. ``end`` ends the enrolment too.
         """
         return self.store.revoke(enrolment, types=types, end=end)
 
@@ -215,16 +281,17 @@ class Issuer:
         """
         person = self.person_of(enrolment)
         standing = Standing(person.birth, person.hkid is not None)
-        issuance.check_issue(type, enrolment, standing, now=now)
+        withheld = self.store.withheld(enrolment.id)
+        issuance.check_issue(type, enrolment, standing, withheld=withheld, now=now)
         return claims_for(type, person, issuance.window(type, now=now), self.secrets)
 
     def issuable(self, enrolment: Enrolment) -> tuple[CredentialType, ...]:
-        """The types this person may have today: schemes they are not entitled to are left out."""
+        """The types this person may have today: no scheme without entitlement, nothing that was revoked."""
 
         def entitled(type: CredentialType) -> bool:
             try:
                 self.claims(type, enrolment, now=self.clock())
-            except NotEntitled:
+            except (NotEntitled, TypeWithheld):
                 return False
             return True
 

@@ -65,13 +65,19 @@ def pages(issuer: Issuer, *, limits: Limits, production: bool) -> Blueprint:
     @views.get("/authorize")
     def authorize() -> ResponseReturnValue:
         fields = _single(request.args)
-        wanted = authorization.code_request(issuer, fields)
+        try:
+            wanted = authorization.code_request(issuer, fields)
+        except BauhiniaError as error:
+            return _sent_back(fields, error)
         return _sign_in_page(wanted, fields, refusal=None)
 
     @views.post("/authorize")
     def sign_in() -> ResponseReturnValue:
         fields = _single(request.form)
-        wanted = authorization.code_request(issuer, fields)
+        try:
+            wanted = authorization.code_request(issuer, fields)
+        except BauhiniaError as error:
+            return _sent_back(fields, error)
         if "decline" in fields:
             declined = SignInRefused("the person declined")
             return redirect(oauth.refusal_redirect(wanted, declined, issuer=issuer.url), 303)
@@ -85,6 +91,13 @@ def pages(issuer: Issuer, *, limits: Limits, production: bool) -> Blueprint:
         except BauhiniaError as error:
             count_refusal(issuer, error)
             target = oauth.refusal_redirect(wanted, error, issuer=issuer.url)
+        return redirect(target, 303)
+
+    def _sent_back(fields: Mapping[str, str], error: BauhiniaError) -> ResponseReturnValue:
+        target = authorization.refusal_target(issuer, fields, error)
+        if target is None:
+            raise error
+        count_refusal(issuer, error)
         return redirect(target, 303)
 
     def _sign_in_page(
@@ -124,7 +137,7 @@ def pages(issuer: Issuer, *, limits: Limits, production: bool) -> Blueprint:
         try:
             typed = form.get("hkid", "").strip()
             identity = parse(typed) if typed else demo_identity(issuer, form.get("person", ""))
-            enrolled = issuer.enrol(identity, consent="guardian" in form)
+            enrolled = issuer.enrol(identity, guardian=_guardian(form))
         except (IssuanceRefused, Malformed) as error:
             count_refusal(issuer, error)
             return _front(error), error.http
@@ -173,10 +186,15 @@ def pages(issuer: Issuer, *, limits: Limits, production: bool) -> Blueprint:
         enrolment = _required()
         if "confirm" not in request.form:
             return render_template("lost.html")
-        identity = issuer.person_of(enrolment).identity
-        issuer.revoke(enrolment.id, end=True)
+        enrolled = issuer.enrol_anew(enrolment.id)
         session.clear()
-        return _enrolled(issuer.enrol(identity, consent=enrolment.consent), anew=True)
+        return _enrolled(enrolled, anew=True)
+
+    def _guardian(form: Mapping[str, str]) -> Identity | None:
+        typed = form.get("guardian_hkid", "").strip()
+        if typed:
+            return parse(typed)
+        return demo_identity(issuer, form["guardian"]) if "guardian" in form else None
 
     def _current() -> Enrolment | None:
         try:

@@ -25,7 +25,8 @@ _LAST: Final = (publish.TRUST_LIST, publish.INDEX)
 def status_lists(issuer: Issuer) -> dict[str, StatusList]:
     """By URI: every list with copies still valid, and today's and tomorrow's of every type, issued or not.
 
-    Tomorrow's is there already when its first copy is issued at midnight.
+    Tomorrow's is there already when its first copy is issued at midnight. What is newly marked is written
+    down before it is signed, decoys included: a publication that fails has the same marks the next time.
     """
     now = issuer.clock()
     wanted: set[tuple[str, Window]] = set(issuer.store.lists(now=now))
@@ -35,12 +36,18 @@ def status_lists(issuer: Issuer) -> dict[str, StatusList]:
     lists: dict[str, StatusList] = {}
     for name, window in sorted(wanted, key=lambda one: (one[0], one[1].start)):
         uri = publish.uri(issuer.url, issuer.catalogue.types[name].slug, window.start)
-        lists[uri] = StatusList.with_invalid(issuer.store.marked(name, window), size=publish.LIST_SIZE)
+        marks = issuer.store.publish_marks(
+            name, window, now=now, draw=lambda taken: publish.draw_reserve(issuer.randomness, taken=taken)
+        )
+        lists[uri] = StatusList.with_invalid(marks, size=publish.LIST_SIZE)
     return lists
 
 
 def publication(issuer: Issuer, *, signer: Signer, trust_list: bytes) -> dict[str, bytes]:
-    """All files, by relative path. ``signer`` is the status signer."""
+    """All files, by relative path. ``signer`` is the status signer.
+
+    What has lapsed is marked before (:func:`issuer.lapse.revoke_lapsed`).
+    """
     return publish.publication(
         status_lists(issuer), base=issuer.url, trust_list=trust_list, issued=issuer.clock(), signer=signer
     )

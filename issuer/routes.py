@@ -24,9 +24,10 @@ from credentials.errors import (
     Fault,
     IssuanceRefused,
     MediaTypeRefused,
+    NotAcceptable,
     NotFound,
     RequestInvalid,
-    StatusUnavailable,
+    StatusTimeUnsupported,
     TokenInvalid,
     TooLarge,
 )
@@ -180,16 +181,16 @@ def protocol(issuer: Issuer, *, published: Path, name: Mapping[str, str], limits
     @views.get("/status/<slug>/<day>")
     @without_csrf
     def status(slug: str, day: str) -> ResponseReturnValue:
+        if "time" in request.args:
+            # What a list said at another time is not kept (Token Status List, 8.4).
+            raise StatusTimeUnsupported("only the current status list is served")
         accepts = request.accept_mimetypes
         offered = [*_STATUS_TYPES.values()]
         chosen = accepts.best_match(offered) if accepts else offered[0]
         if chosen is None:
-            raise MediaTypeRefused("a status list is statuslist+jwt or statuslist+cwt")
+            raise NotAcceptable("a status list is statuslist+jwt or statuslist+cwt")
         suffix = chosen.rsplit("+", 1)[1]
-        try:
-            answer = _file(f"status/{slug}/{day}.{suffix}")
-        except NotFound:
-            raise StatusUnavailable("this status list is not published") from None
+        answer = _file(f"status/{slug}/{day}.{suffix}")
         answer.headers["Vary"] = "Accept"
         return answer
 
@@ -249,7 +250,7 @@ def _error_body(error: BauhiniaError) -> dict[str, str]:
 
 def count_refusal(issuer: Issuer, error: BauhiniaError) -> None:
     """Count it by its code. That the count fails must not hide the refusal."""
-    if isinstance(error, (TokenInvalid, NotFound, StatusUnavailable, TooLarge)):
+    if isinstance(error, (TokenInvalid, NotFound, NotAcceptable, StatusTimeUnsupported, TooLarge)):
         return  # Anybody can cause these without end: they are not worth a write each.
     try:
         issuer.store.count_refusal(error.code, now=issuer.clock())

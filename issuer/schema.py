@@ -5,7 +5,8 @@ tokens, nonces and keys are kept as hashes; a status index stands beside an enro
 it. Times that last longer than a session are whole hours or whole days.
 
 The text runs on SQLite and PostgreSQL alike (``BYTEA`` is PostgreSQL's name for what SQLite stores as BLOB
-whatever the column is called).
+whatever the column is called). On SQLite every table goes without a row id: a number that counts up with
+every insertion would put the rows of different tables into one order, and so join a hash to a copy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         """CREATE TABLE enrolments (
             id TEXT PRIMARY KEY,
@@ -105,7 +106,48 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (hour, code)
         )""",
     ),
+    (
+        # Revoked on purpose: nothing of this type goes to this enrolment until it is lifted.
+        """CREATE TABLE withheld (
+            enrolment TEXT NOT NULL REFERENCES enrolments (id),
+            type TEXT NOT NULL,
+            PRIMARY KEY (enrolment, type)
+        )""",
+        # The decoys of one status list: ``indices`` in the order of flipping, of which ``flipped`` are; how
+        # many true copies were ``marked`` at the last publication, and the day of the last flip.
+        """CREATE TABLE reserves (
+            type TEXT NOT NULL,
+            window_start BIGINT NOT NULL,
+            window_end BIGINT NOT NULL,
+            indices BYTEA NOT NULL,
+            flipped INTEGER NOT NULL,
+            marked INTEGER NOT NULL,
+            day BIGINT NOT NULL,
+            PRIMARY KEY (type, window_start)
+        )""",
+        "ALTER TABLE enrolments ADD COLUMN guardian BYTEA",
+        "ALTER TABLE enrolments ADD COLUMN consented BIGINT",
+        "ALTER TABLE codes ADD COLUMN offer TEXT",
+        "ALTER TABLE responses ADD COLUMN type TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE issued ADD COLUMN window_end BIGINT NOT NULL DEFAULT 0",
+        # 30 days is the longest validity there was.
+        "UPDATE issued SET window_end = window_start + 2592000",
+    ),
 )
+
+
+def migrations(url: str) -> tuple[tuple[str, ...], ...]:
+    """The migrations for the database at ``url``, oldest first."""
+    if not url.startswith("sqlite"):
+        return _MIGRATIONS
+    return tuple(
+        tuple(
+            f"{statement} WITHOUT ROWID" if statement.startswith("CREATE TABLE") else statement
+            for statement in migration
+        )
+        for migration in _MIGRATIONS
+    )
+
 
 metadata: Final = MetaData()
 
@@ -121,6 +163,8 @@ enrolments = Table(
     Column("passcode", LargeBinary),
     Column("failures", Integer),
     Column("hour", BigInteger),
+    Column("guardian", LargeBinary),
+    Column("consented", BigInteger),
 )
 offers = Table(
     "offers",
@@ -135,6 +179,12 @@ offers = Table(
     Column("state", Text),
     Column("expires", BigInteger),
 )
+withheld = Table(
+    "withheld",
+    metadata,
+    Column("enrolment", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+)
 codes = Table(
     "codes",
     metadata,
@@ -147,6 +197,7 @@ codes = Table(
     Column("family", Text),
     Column("state", Text),
     Column("expires", BigInteger),
+    Column("offer", Text),
 )
 tokens = Table(
     "tokens",
@@ -195,6 +246,7 @@ issued = Table(
     Column("format", Text, primary_key=True),
     Column("window_start", BigInteger, primary_key=True),
     Column("copies", Integer),
+    Column("window_end", BigInteger),
 )
 responses = Table(
     "responses",
@@ -203,6 +255,18 @@ responses = Table(
     Column("enrolment", Text),
     Column("sealed", LargeBinary),
     Column("expires", BigInteger),
+    Column("type", Text),
+)
+reserves = Table(
+    "reserves",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("window_start", BigInteger, primary_key=True),
+    Column("window_end", BigInteger),
+    Column("indices", LargeBinary),
+    Column("flipped", Integer),
+    Column("marked", Integer),
+    Column("day", BigInteger),
 )
 notifications = Table(
     "notifications",
@@ -222,3 +286,5 @@ refusals = Table(
 )
 
 EXPIRING: Final = (offers, codes, tokens, burned_nonces, dpop_proofs, used_keys, responses, notifications)
+WINDOWED: Final = (copies, issued, reserves)
+"""Tables whose rows are of no use once the window of their copies is over."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from credentials.errors import AlreadyEnrolled, EnrolmentUnknown, SignInRefused
+from credentials import calendar
+from credentials.errors import AlreadyEnrolled, EnrolmentRevoked, EnrolmentUnknown, SignInRefused
 from credentials.model import Seconds
 from web.database import open_database
 
@@ -19,7 +21,12 @@ from .copies import Copies
 from .grants import Grants
 from .issuance import Attempt, Enrolment
 from .rows import find, save, to_record, to_row
-from .schema import codes, copies, enrolments, offers, refusals, responses, tokens
+from .schema import codes, copies, enrolments, issued, offers, refusals, responses, tokens, withheld
+
+GRACE: Final = calendar.DAY
+"""What belonged to a validity window is kept so long after its end."""
+REFUSALS_KEPT: Final = 30 * calendar.DAY
+_FORGOTTEN_AT_THE_END: Final = (offers, codes, tokens, responses, withheld)
 
 
 class Store(Grants, Copies):
@@ -35,7 +42,8 @@ class Store(Grants, Copies):
             if connection.execute(active).first() is not None:
                 raise AlreadyEnrolled(
                     "this person has an active enrolment",
-                    hint="Lost phone: revoke everything first with `bauhinia issuer revoke --all`.",
+                    hint="Lost phone: `bauhinia issuer revoke --data DIR --hkid - --all`, then enrol again. "
+                    "Lost codes: `bauhinia issuer enrol --data DIR --hkid - --new-codes`.",
                 )
             connection.execute(insert(enrolments).values(to_row(enrolment)))
 
@@ -48,6 +56,69 @@ class Store(Grants, Copies):
         if found is None:
             raise EnrolmentUnknown("no such enrolment")
         return found
+
+    def active_enrolment(self, rec: bytes) -> Enrolment:
+        """The living enrolment of the person whose identity has the MAC ``rec``.
+
+        Raises :class:`EnrolmentUnknown`.
+        """
+        query = select(enrolments).where(enrolments.c.rec == rec, enrolments.c.state == "active")
+        with self.read() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise EnrolmentUnknown("this person has no active enrolment")
+        return to_record(Enrolment, row)
+
+    def change(self, id: str, next: Callable[[Enrolment], Enrolment]) -> Enrolment:
+        """Put what ``next`` makes of an enrolment in its place. Raises :class:`EnrolmentUnknown` and
+        :class:`EnrolmentRevoked`."""
+
+        def act(connection: Connection) -> Enrolment:
+            changed = next(_living(connection, id))
+            save(connection, enrolments, changed)
+            return changed
+
+        return self.write(act)
+
+    def replace(self, id: str, anew: Callable[[Enrolment], Enrolment]) -> int:
+        """Lost phone: end an enrolment, and start the one that ``anew`` makes of it, in one transaction.
+
+        What was withheld stays withheld. How many copies were newly marked. Raises
+        :class:`EnrolmentUnknown` or :class:`EnrolmentRevoked`; then nothing was changed.
+        """
+
+        def act(connection: Connection) -> int:
+            old = _living(connection, id)
+            new = anew(old)
+            kept = (
+                connection.execute(select(withheld.c.type).where(withheld.c.enrolment == id)).scalars().all()
+            )
+            count = self._mark(connection, id, None)
+            self._end(connection, old)
+            connection.execute(insert(enrolments).values(to_row(new)))
+            self._withhold(connection, new.id, kept)
+            return count
+
+        return self.write(act)
+
+    def withheld(self, id: str) -> frozenset[str]:
+        """The types that were revoked for an enrolment, and not lifted since."""
+        with self.read() as connection:
+            found = connection.execute(select(withheld.c.type).where(withheld.c.enrolment == id))
+            return frozenset(found.scalars())
+
+    def lift(self, id: str, types: Collection[str]) -> int:
+        """Let an enrolment have ``types`` again; copies that were revoked stay so. How many were withheld.
+
+        Raises :class:`EnrolmentUnknown` or :class:`EnrolmentRevoked`.
+        """
+
+        def act(connection: Connection) -> int:
+            _living(connection, id)
+            here = (withheld.c.enrolment == id, withheld.c.type.in_(types))
+            return connection.execute(delete(withheld).where(*here)).rowcount
+
+        return self.write(act)
 
     def sign_in(self, code: bytes, judge: Callable[[Enrolment], Attempt[Enrolment]]) -> Enrolment:
         """``code`` is the MAC of the sign-in code. Raises :class:`SignInRefused`."""
@@ -78,32 +149,55 @@ class Store(Grants, Copies):
             found = find(connection, Enrolment, enrolments, id)
             if found is None:
                 raise EnrolmentUnknown("no such enrolment")
-            save(connection, enrolments, replace(found, consent=False))
+            save(connection, enrolments, replace(found, consent=False, guardian=None, consented=None))
+            # Copies that were made and not fetched are not fetched any more.
+            connection.execute(delete(responses).where(responses.c.enrolment == id))
 
         self.write(act)
 
     def revoke(self, id: str, *, types: Collection[str] | None = None, end: bool = False) -> int:
         """Mark the statuses of an enrolment's copies, of ``types`` or of all; how many were newly marked.
 
-        ``end`` ends the enrolment too (lost phone): its offers, tokens and stored answers go in the same
-        transaction. Raises :class:`EnrolmentUnknown`.
+        What is revoked is withheld too: no fresh copies of it until :meth:`lift`, and no stored answer that
+        holds some. ``end`` ends the enrolment (lost phone): its offers, tokens and stored answers go in the
+        same transaction. Raises :class:`EnrolmentUnknown`.
         """
 
         def act(connection: Connection) -> int:
             found = find(connection, Enrolment, enrolments, id)
             if found is None:
                 raise EnrolmentUnknown("no such enrolment")
-            marked = update(copies).where(copies.c.enrolment == id, copies.c.status == 0)
-            if types is not None:
-                marked = marked.where(copies.c.type.in_(types))
-            count = connection.execute(marked.values(status=1)).rowcount
+            count = self._mark(connection, id, types)
             if end:
-                save(connection, enrolments, replace(found, state="revoked"))
-                for table in (offers, codes, tokens, responses):
-                    connection.execute(delete(table).where(table.c.enrolment == id))
+                self._end(connection, found)
+                return count
+            named = types
+            if named is None:
+                query = select(issued.c.type).where(issued.c.enrolment == id).distinct()
+                named = connection.execute(query).scalars().all()
+            self._withhold(connection, id, named)
+            connection.execute(
+                delete(responses).where(responses.c.enrolment == id, responses.c.type.in_(named))
+            )
             return count
 
         return self.write(act)
+
+    def _mark(self, connection: Connection, id: str, types: Collection[str] | None) -> int:
+        marked = update(copies).where(copies.c.enrolment == id, copies.c.status == 0)
+        if types is not None:
+            marked = marked.where(copies.c.type.in_(types))
+        return connection.execute(marked.values(status=1)).rowcount
+
+    def _end(self, connection: Connection, enrolment: Enrolment) -> None:
+        save(connection, enrolments, replace(enrolment, state="revoked"))
+        for table in _FORGOTTEN_AT_THE_END:
+            connection.execute(delete(table).where(table.c.enrolment == enrolment.id))
+
+    def _withhold(self, connection: Connection, id: str, types: Collection[str]) -> None:
+        there = connection.execute(select(withheld.c.type).where(withheld.c.enrolment == id)).scalars()
+        for type in sorted(set(types) - set(there)):
+            connection.execute(insert(withheld).values(enrolment=id, type=type))
 
     def count_refusal(self, code: str, *, now: Seconds) -> None:
         """One more refused attempt with that error code in this hour: no who, no what."""
@@ -124,17 +218,29 @@ class Store(Grants, Copies):
             return {code: int(attempts) for code, attempts in connection.execute(query).all()}
 
     def purge(self, *, now: Seconds) -> int:
-        """Forget everything whose time is over; stored answers go within ten minutes of being made."""
+        """Forget everything whose time is over; stored answers go within ten minutes of being made.
+
+        What was issued is forgotten a day after its validity, counts of refusals after 30 days.
+        """
 
         def act(connection: Connection) -> int:
-            return sum(
-                connection.execute(delete(table).where(table.c.expires <= now)).rowcount
-                for table in schema.EXPIRING
-            )
+            over = [delete(table).where(table.c.expires <= now) for table in schema.EXPIRING]
+            over += [delete(table).where(table.c.window_end <= now - GRACE) for table in schema.WINDOWED]
+            over.append(delete(refusals).where(refusals.c.hour <= now - REFUSALS_KEPT))
+            return sum(connection.execute(statement).rowcount for statement in over)
 
         return self.write(act)
 
 
+def _living(connection: Connection, id: str) -> Enrolment:
+    found = find(connection, Enrolment, enrolments, id)
+    if found is None:
+        raise EnrolmentUnknown("no such enrolment")
+    if found.state != "active":
+        raise EnrolmentRevoked("this enrolment was revoked")
+    return found
+
+
 def open_store(url: str) -> Store:
     """``url`` is SQLAlchemy's, for example ``sqlite:////var/lib/bauhinia/issuer.sqlite``."""
-    return Store(open_database(url, schema.MIGRATIONS))
+    return Store(open_database(url, schema.migrations(url)))

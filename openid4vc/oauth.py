@@ -24,6 +24,7 @@ from credentials.errors import (
     PkceInvalid,
     RequestInvalid,
     ResponseInvalid,
+    ResponseTypeUnsupported,
     StateMismatch,
     UriRefused,
 )
@@ -39,6 +40,7 @@ from .uris import parse_url, with_query
 PRE_AUTHORIZED: Final = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 MAX_CODE: Final = 1024
 MAX_MESSAGE: Final = 65536
+_MAX_STATE: Final = 512
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _ERROR_CODE: Final = re.compile(r"[a-z0-9_.-]{1,80}")
@@ -93,7 +95,7 @@ def parse_code_request(fields: Mapping[str, str]) -> CodeRequest:
     """
     members = Members(dict(fields), refusal=RequestInvalid, where="authorization request")
     if members.text("response_type") != "code":
-        raise RequestInvalid("authorization request: response_type is not code")
+        raise ResponseTypeUnsupported("authorization request: response_type is not code")
     members.forbid("request", "request_uri", "authorization_details")
     challenge = fields.get("code_challenge", "")
     # `plain` is also what a missing method means (RFC 7636, 4.3): refused alike.
@@ -104,7 +106,7 @@ def parse_code_request(fields: Mapping[str, str]) -> CodeRequest:
     return CodeRequest(
         client_id=members.text("client_id", limit=512),
         redirect_uri=redirect_uri,
-        state=members.text("state", limit=512),
+        state=members.text("state", limit=_MAX_STATE),
         code_challenge=challenge,
         scope=_scope(members.text("scope", limit=2048)),
         issuer_state=members.optional_text("issuer_state", limit=MAX_CODE),
@@ -121,6 +123,19 @@ def refusal_redirect(request: CodeRequest, error: BauhiniaError, *, issuer: str)
     body = error_body(error)
     fields = {"error": body["error"], "error_description": body["error_description"]}
     return with_query(request.redirect_uri, {**fields, "state": request.state, "iss": issuer})
+
+
+def malformed_redirect(fields: Mapping[str, str], error: BauhiniaError, *, issuer: str) -> str:
+    """As :func:`refusal_redirect`, for a request that could not be read; its redirect URI was checked.
+
+    A missing or wrong PKCE challenge is ``invalid_request`` here (RFC 7636, 4.4.1).
+    """
+    body = error_body(error)
+    code = "invalid_request" if isinstance(error, PkceInvalid) else body["error"]
+    state = fields.get("state", "")
+    sent = {"state": state} if 0 < len(state) <= _MAX_STATE else {}
+    answer = {"error": code, "error_description": body["error_description"], **sent, "iss": issuer}
+    return with_query(fields["redirect_uri"], answer)
 
 
 def parse_code_response(fields: Mapping[str, str], *, state: str, issuer: str) -> str:

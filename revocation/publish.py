@@ -1,14 +1,17 @@
 """The pure parts of publishing: which list, which index, and which files.
 
 Everything published is static and the same for everybody, so any web server, mirror or memory stick can
-carry it. An index that was never issued stays VALID for good and is a decoy: nobody can count from a list
-how many credentials were issued.
+carry it. Most indices are never issued and stay VALID for good: nobody can count from a list how many
+credentials were issued. Some of those are decoys: they are marked beside true ones, so that what changes
+from one publication to the next is not one person's copies and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
+
+import numpy as np
 
 from credentials.calendar import day_of
 from credentials.encoding import dump_json
@@ -25,6 +28,13 @@ TTL: Final = 6 * 3600
 """Lists are published four times a day."""
 LIFE: Final = 36 * 3600
 """After this a list is no evidence at all, whatever a verifier's policy."""
+
+QUANTUM: Final = 64
+"""Statuses are newly marked in multiples of this, decoys among them."""
+MIN_DECOYS: Final = QUANTUM // 2
+"""Whatever was revoked, at least so many decoys are marked with it."""
+RESERVE: Final = 1 << 13
+"""Decoys of one list: for a window of 30 days, one quantum with each of four publications a day."""
 
 TRUST_LIST: Final = "trust-list.jwt"
 INDEX: Final = "status/index.json"
@@ -48,6 +58,34 @@ def random_index(randomness: Randomness, *, taken: Callable[[int], bool], size: 
         if index < size and not taken(index):
             return index
     raise StatusListFull("the status list of this window has no free index")
+
+
+def draw_reserve(
+    randomness: Randomness, *, taken: Collection[int], count: int = RESERVE, size: int = LIST_SIZE
+) -> list[int]:
+    """``count`` indices that are not ``taken``, in random order: they are marked from the first on.
+
+    Raises :class:`StatusListFull`.
+    """
+    mask = (1 << (size - 1).bit_length()) - 1
+    chosen: dict[int, None] = {}
+    for _ in range(_MAX_DRAWS):
+        drawn = np.frombuffer(randomness(8 * (count - len(chosen))), ">u8") & mask
+        chosen |= dict.fromkeys(index for index in drawn.tolist() if index < size and index not in taken)
+        if len(chosen) == count:
+            return list(chosen)
+    raise StatusListFull("the status list of this window has no room for decoys")
+
+
+def decoys_to_flip(revoked: int, *, first_of_day: bool) -> int:
+    """How many decoys are marked with ``revoked`` newly revoked copies.
+
+    Together they are a multiple of :data:`QUANTUM` with at least :data:`MIN_DECOYS` decoys in it. Where
+    nothing was revoked one quantum of decoys is marked with the first publication of a day, and none after.
+    """
+    if revoked <= 0:
+        return QUANTUM if first_of_day else 0
+    return -(-(revoked + MIN_DECOYS) // QUANTUM) * QUANTUM - revoked
 
 
 def publication(

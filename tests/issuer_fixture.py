@@ -72,6 +72,7 @@ def _template() -> Path:
         trust=write_pki(folder / "trust"),
         fill=fill,
         randomness=os.urandom,
+        now=NOW,
     )
     return folder / "issuer"
 
@@ -108,7 +109,9 @@ class Desk:
     # --- the issuer's side
 
     def enrol(self, who: str, *, guardian: bool = False) -> Enrolled:
-        return self.issuer.enrol(getattr(PEOPLE, who).identity, consent=guardian)
+        return self.issuer.enrol(
+            getattr(PEOPLE, who).identity, guardian=PEOPLE.adult.identity if guardian else None
+        )
 
     def counts(self) -> dict[str, int]:
         """Rows per table that a refusal must not change: all but refusals, DPoP proofs, burned nonces."""

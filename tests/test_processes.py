@@ -138,7 +138,7 @@ class Parties:
         """Everything revoked, as after a lost phone."""
         self.issuer.revoke(self.enrolment, end=True)
         adult = demo_residents(day_of(now())).adult
-        self.enrolment = self.issuer.enrol(adult.identity, consent=False).id
+        self.enrolment = self.issuer.enrol(adult.identity).id
 
     def wallet(self, folder: Path, *ids: str) -> Wallet:
         origins = (self.machine.issuer_url, self.machine.verifier_url)
@@ -169,7 +169,7 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
         made.api_key = verifier["api_key"]
         opened = open_issuer(Place(Path(made.data("issuer"))))
         adult = demo_residents(day_of(now())).adult
-        enrolment = opened.enrol(adult.identity, consent=False).id
+        enrolment = opened.enrol(adult.identity).id
         servers = {name: made.serve(name) for name in ("issuer", "verifier")}
         yield Parties(made, opened, enrolment, servers)
         opened.store.engine.dispose()

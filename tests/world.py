@@ -83,7 +83,13 @@ def registered(*names: str) -> bytes:
     for name in names:
         text = {"en": f"Test of {name}", "zh-Hant": "測試"}
         content["verifiers"][0]["purposes"].append(
-            {"id": name, "text": text, "legal_basis": "none: a test", "claims": everything}
+            {
+                "id": name,
+                "text": text,
+                "legal_basis": "none: a test",
+                "basis_code": "pcpd-2.3.1",
+                "claims": everything,
+            }
         )
     return sign_trust_list(content, software_sign(pki.list_key))
 
@@ -185,7 +191,7 @@ class World:
     # --- the issuer
 
     def enrol(self, person: Person, *, guardian: bool = False) -> Enrolled:
-        return self.desk.issuer.enrol(person.identity, consent=guardian)
+        return self.desk.issuer.enrol(person.identity, guardian=PEOPLE.adult.identity if guardian else None)
 
     def everything(self, enrolled: Enrolled, format: str) -> list[str]:
         """All configurations of one format that this person may have today."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from credentials.errors import ConfigurationInvalid, FileUnreadable
+from credentials.errors import ConfigurationInvalid, FileUnreadable, PortInUse
 
 from .keyfiles import TLS_FILES
 
@@ -63,7 +64,12 @@ def serve(
         port = site.port or (443 if site.scheme == "https" else 80)
     for file in (certificate, key):
         if file is not None and not Path(file).is_file():
-            raise FileUnreadable(f"there is no file {file}")
+            raise FileUnreadable(
+                f"there is no file {file}",
+                hint="Give --tls-cert and --tls-key, or run `init` again with a --trust that has `tls/`.",
+            )
+
+    _probe(host, port)
 
     def ready(server: Any) -> None:
         # Accepted connections inherit it (Linux): a silent client gives its thread back.
@@ -97,3 +103,19 @@ def serve(
     if certificate is not None and key is not None:
         settings["certfile"], settings["keyfile"] = str(certificate), str(key)
     _Server(app_factory, settings).run()
+
+
+def _probe(host: str, port: int) -> None:
+    """Bind once and let go, so that a port that is taken is one message and not gunicorn's ten."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As gunicorn binds: what a stopped server left behind in TIME_WAIT is no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                raise PortInUse(f"port {port} of {host} is in use") from None
+            raise ConfigurationInvalid(
+                f"cannot listen on port {port} of {host}", hint="Choose another --host or --port."
+            ) from None

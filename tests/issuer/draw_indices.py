@@ -34,6 +34,7 @@ def run(url: str, number: str) -> None:
                     keys=frozenset({unique}),
                     indices=indices,
                     copies=3,
+                    limit=1000,
                     request=unique,
                     sealed=b"",
                     sealed_until=NOW + 600,

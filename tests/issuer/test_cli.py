@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ from click.testing import CliRunner, Result
 from issuer_fixture import Clock, write_pki
 from pki_fixture import ISSUER, NOW, trust
 
-from credentials.hkid import of_body
+from credentials.calendar import day_of
+from credentials.errors import SignInRefused
+from credentials.hkid import Hkid, of_body
 from issuer.app import Place, create_app
 from issuer.cli import issuer
 from issuer.keyring import load_keyring
+from issuer.population import demo_residents
 from issuer.register_file import template
 from openid4vc import oauth, vci
 from revocation.token import open_token
@@ -72,7 +77,7 @@ def test_init_makes_private_files_and_a_first_publication(data: Path) -> None:
 def test_init_does_not_forget_an_issuer(data: Path, trust_dir: Path) -> None:
     before = load_keyring(Place(data).secrets)
     again = run("init", "--data", data, "--trust", trust_dir, "--base-url", ISSUER, "--json")
-    refused(again, "configuration_invalid", 4)
+    refused(again, "configuration_invalid", 2)
     assert load_keyring(Place(data).secrets) == before
 
 
@@ -80,8 +85,30 @@ def test_production_refuses_development_keys(tmp_path: Path, trust_dir: Path) ->
     result = run(
         "init", "--data", tmp_path / "i", "--trust", trust_dir, "--base-url", ISSUER, "--production", "--json"
     )
-    refused(result, "development_key_refused", 4)
+    refused(result, "development_key_refused", 2)
     assert not (tmp_path / "i" / "settings.json").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://issuer.test", "https://issuer.test/path", "https://other.test", "ftp://localhost", "x"]
+)
+def test_init_takes_no_url_that_nobody_would_believe(tmp_path: Path, trust_dir: Path, url: str) -> None:
+    result = run("init", "--data", tmp_path / "i", "--trust", trust_dir, "--base-url", url, "--json")
+    error = json.loads(result.stderr)["error"]
+    assert error["code"] == "configuration_invalid"
+    if url == "https://other.test":
+        assert ISSUER in error["hint"]
+    assert not (tmp_path / "i").exists()
+
+
+def test_an_init_that_fails_leaves_no_keys(tmp_path: Path, trust_dir: Path) -> None:
+    (tmp_path / "i").mkdir()
+    (tmp_path / "i" / "mine.txt").write_text("kept")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("hkid\r\nQ123456(0)\r\n", encoding="utf-8")
+    words = ("init", "--data", tmp_path / "i", "--trust", trust_dir, "--base-url", ISSUER, "--register", bad)
+    refused(run(*words, "--json"), "register_row_invalid")
+    assert [path.name for path in (tmp_path / "i").iterdir()] == ["mine.txt"]
 
 
 def test_init_without_keys(tmp_path: Path) -> None:
@@ -89,7 +116,7 @@ def test_init_without_keys(tmp_path: Path) -> None:
     result = run(
         "init", "--data", tmp_path / "i", "--trust", tmp_path / "empty", "--base-url", ISSUER, "--json"
     )
-    assert "bauhinia trust init" in refused(result, "file_unreadable", 4)["hint"]
+    assert "bauhinia trust init" in refused(result, "file_unreadable", 2)["hint"]
 
 
 def test_the_journey_by_command(data: Path) -> None:
@@ -116,7 +143,7 @@ def test_the_journey_by_command(data: Path) -> None:
 
 
 def test_a_guardian_withdraws_the_consent(data: Path) -> None:
-    minor = read("enrol", "--data", data, "--person", "demo-minor", "--guardian")["enrolment"]
+    minor = read("enrol", "--data", data, "--person", "demo-minor", "--guardian", "demo-adult")["enrolment"]
     read("offer", "--data", data, "--enrolment", minor, "--types", "age/1")
     withdrawn = read("revoke", "--data", data, "--enrolment", minor, "--consent")
     assert (withdrawn["consent_withdrawn"], withdrawn["revoked"]) == (True, 0)
@@ -124,6 +151,105 @@ def test_a_guardian_withdraws_the_consent(data: Path) -> None:
     refused(again, "guardian_consent_missing")
     unknown = run("revoke", "--data", data, "--enrolment", "nobody", "--consent", "--json")
     refused(unknown, "enrolment_unknown")
+
+
+def test_a_guardian_is_the_one_in_the_register(data: Path) -> None:
+    """By name, by number on standard input after the person's own; a stranger's consent is none."""
+    stranger = run("enrol", "--data", data, "--person", "demo-minor", "--guardian", "demo-exempt", "--json")
+    refused(stranger, "guardian_consent_missing")
+    unknown = run("enrol", "--data", data, "--person", "demo-minor", "--guardian", "nobody", "--json")
+    refused(unknown, "person_unknown")
+    adult, minor, _ = (person.identity for person in demo_residents(day_of(NOW)))
+    assert isinstance(adult, Hkid)
+    assert isinstance(minor, Hkid)
+    typed = "".join(f"{number.body}({number.check})\n" for number in (minor, adult))
+    read("enrol", "--data", data, "--hkid", "-", "--guardian", "-", typed=typed)
+    with sqlite3.connect(data / "issuer.sqlite") as database:
+        ((guardian, day),) = database.execute("SELECT guardian, consented FROM enrolments").fetchall()
+    database.close()
+    assert len(guardian) == 32
+    assert (day + 8 * 3600) % 86_400 == 0
+
+
+def test_consent_is_withdrawn_and_given_again(data: Path) -> None:
+    words = ("--data", data, "--person", "demo-minor")
+    read("enrol", *words, "--guardian", "demo-adult")
+    assert read("revoke", *words, "--consent")["consent_withdrawn"] is True
+    refused(run("offer", *words, "--types", "age/1", "--json"), "guardian_consent_missing")
+    with sqlite3.connect(data / "issuer.sqlite") as database:
+        assert database.execute("SELECT guardian, consented FROM enrolments").fetchall() == [(None, None)]
+    database.close()
+    read("enrol", *words, "--new-codes")
+    refused(run("offer", *words, "--types", "age/1", "--json"), "guardian_consent_missing")
+    read("enrol", *words, "--guardian", "demo-adult", "--new-codes")
+    read("offer", *words, "--types", "age/1")
+
+
+@pytest.mark.parametrize("by", ["person", "hkid", "reference"])
+def test_a_lost_phone_at_the_counter(data: Path, by: str) -> None:
+    """Nobody remembers an enrolment's id: the hint of a second enrolment names commands that work."""
+    first = read("enrol", "--data", data, "--person", "demo-adult")["enrolment"]
+    again = run("enrol", "--data", data, "--person", "demo-adult", "--json")
+    hint = refused(again, "already_enrolled")["hint"]
+    assert "bauhinia issuer revoke --data DIR --hkid - --all" in hint
+    assert "bauhinia issuer enrol --data DIR --hkid - --new-codes" in hint
+    adult = demo_residents(day_of(NOW)).adult.identity
+    assert isinstance(adult, Hkid)
+    typed = f"{adult.body}({adult.check})\n"
+    opened = create_app(data, clock=Clock()).extensions["issuer"]
+    who = {
+        "person": ("--person", "demo-adult"),
+        "hkid": ("--hkid", "-"),
+        "reference": ("--reference", opened.register.find(adult)),
+    }[by]
+    read("offer", "--data", data, *who, "--types", "age/1", typed=typed)
+    assert read("revoke", "--data", data, *who, "--all", typed=typed)["enrolment_ended"] is True
+    refused(run("offer", "--data", data, *who, "--json", typed=typed), "enrolment_unknown")
+    assert read("enrol", "--data", data, *who, typed=typed)["enrolment"] != first
+
+
+def test_new_codes_unlock_a_sign_in(data: Path) -> None:
+    old = read("enrol", "--data", data, "--person", "demo-adult")
+    opened = create_app(data, clock=Clock()).extensions["issuer"]
+    for _ in range(5):
+        with pytest.raises(SignInRefused):
+            opened.sign_in(old["sign_in_code"], "wrong")
+    with pytest.raises(SignInRefused):
+        opened.sign_in(old["sign_in_code"], old["passcode"])
+    new = read("enrol", "--data", data, "--person", "demo-adult", "--new-codes")
+    assert new["enrolment"] == old["enrolment"]
+    assert opened.sign_in(new["sign_in_code"], new["passcode"]).id == old["enrolment"]
+    with pytest.raises(SignInRefused):
+        opened.sign_in(old["sign_in_code"], old["passcode"])
+    nobody = run("enrol", "--data", data, "--person", "demo-exempt", "--new-codes", "--json")
+    refused(nobody, "enrolment_unknown")
+
+
+def test_a_revoked_type_is_withheld_until_it_is_lifted(data: Path) -> None:
+    words = ("--data", data, "--person", "demo-adult")
+    read("enrol", *words)
+    assert read("revoke", *words, "--type", "residency/1")["withheld"] == ["residency/1"]
+    error = refused(run("offer", *words, "--types", "residency/1", "--json"), "type_withheld")
+    assert "--lift" in error["hint"]
+    assert read("revoke", *words, "--type", "residency/1", "--lift")["lifted"] == 1
+    read("offer", *words, "--types", "residency/1")
+
+
+def test_publish_tells_of_lists_without_decoys(data: Path) -> None:
+    assert read("publish", "--data", data)["out_of_decoys"] == 0
+    with sqlite3.connect(data / "issuer.sqlite") as database:
+        database.execute("UPDATE reserves SET flipped = length(indices) / 4 WHERE type = 'residency/1'")
+    database.close()
+    assert read("publish", "--data", data)["out_of_decoys"] > 0
+    assert "no decoys left" in run("publish", "--data", data).stdout
+
+
+def test_serving_https_without_tls_files(data: Path) -> None:
+    """An issuer whose keys came without TLS files says what to give."""
+    shutil.rmtree(data / "tls")
+    error = run("serve", "--data", data)
+    assert error.exit_code != 0
+    assert "--tls-cert" in error.stderr.partition("hint: ")[2]
 
 
 def test_a_real_number_is_not_enrolled(data: Path) -> None:
@@ -165,11 +291,13 @@ def test_offer_by_value_for_signing_in(data: Path) -> None:
 
 def test_offer_of_everything_the_person_may_have(data: Path) -> None:
     """A minor is offered age and residency, and no scheme for the old."""
-    minor = read("enrol", "--data", data, "--person", "demo-minor", "--guardian")
+    minor = read("enrol", "--data", data, "--person", "demo-minor", "--guardian", "demo-adult")
     offer = read("offer", "--data", data, "--enrolment", minor["enrolment"])
     slugs = {id.split(".")[0] for id in offer["configurations"]}
-    assert {"age-1", "residency-1", "hkid-number-1"} <= slugs
-    assert "eligibility-two-dollar-60-1" not in slugs
+    assert {"age-1", "residency-1"} <= slugs
+    assert not {"eligibility-two-dollar-60-1", "hkid-number-1"} & slugs
+    more = read("offer", "--data", data, "--enrolment", minor["enrolment"], "--also", "hkid-number/1")
+    assert {id.split(".")[0] for id in more["configurations"]} == slugs | {"hkid-number-1"}
     with_reason = run(
         "offer", "--data", data, "--enrolment", minor["enrolment"], "--types",
         "eligibility/two_dollar_60/1", "--json",
@@ -215,6 +343,10 @@ def test_v9_a_typed_number_is_not_repeated(data: Path) -> None:
         ("revoke", "--enrolment", "x"),
         ("revoke", "--enrolment", "x", "--all", "--type", "age/1"),
         ("offer",),
+        ("offer", "--enrolment", "x", "--person", "demo-adult"),
+        ("revoke", "--enrolment", "x", "--lift"),
+        ("revoke", "--enrolment", "x", "--all", "--lift"),
+        ("revoke", "--enrolment", "x", "--type", "age/1", "--consent", "--lift"),
     ],
 )
 def test_wrong_usage(data: Path, words: tuple[str, ...]) -> None:
@@ -232,7 +364,7 @@ def test_unknown_enrolment_and_type(data: Path, command: str) -> None:
 
 
 def test_no_issuer_there(tmp_path: Path) -> None:
-    error = refused(run("publish", "--data", tmp_path, "--json"), "file_unreadable", 4)
+    error = refused(run("publish", "--data", tmp_path, "--json"), "file_unreadable", 2)
     assert "issuer init" in error["hint"]
 
 
@@ -290,4 +422,4 @@ def test_serving_reads_its_keys_before_the_port_opens(data: Path, monkeypatch: p
     metadata = client.get("/.well-known/oauth-authorization-server", base_url="https://localhost:8701")
     assert oauth.parse_authorization_server(metadata.data, issuer="https://localhost:8701")
     (data / "secrets.json").chmod(0o644)
-    assert run("serve", "--data", data).exit_code == 4
+    assert run("serve", "--data", data).exit_code == 2

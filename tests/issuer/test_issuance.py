@@ -27,11 +27,13 @@ from credentials.errors import (
     PkceInvalid,
     ProofInvalid,
     RateLimited,
+    RequestInvalid,
     SignInRefused,
     TokenInvalid,
     TooYoung,
     TxCodeInvalid,
     TxCodeLocked,
+    TypeWithheld,
 )
 from credentials.formats import FORMATS
 from credentials.model import Disclosed, Session, StatusRef
@@ -111,24 +113,59 @@ def test_eleven_at_hong_kong_midnight() -> None:
 def test_nothing_for_a_revoked_enrolment() -> None:
     with pytest.raises(EnrolmentRevoked) as refused:
         issuance.check_issue(
-            TYPES["age/1"], enrolment(state="revoked"), Standing(PartialDate(1990), True), now=NOW
+            TYPES["age/1"],
+            enrolment(state="revoked"),
+            Standing(PartialDate(1990), True),
+            withheld=(),
+            now=NOW,
         )
     assert refused.value.code == "enrolment_revoked"
 
 
 def test_consent_is_asked_at_every_issuance() -> None:
     with pytest.raises(ConsentMissing) as refused:
-        issuance.check_issue(TYPES["age/1"], enrolment(), Standing(BORN_2011, True), now=NOW)
+        issuance.check_issue(TYPES["age/1"], enrolment(), Standing(BORN_2011, True), withheld=(), now=NOW)
     assert refused.value.code == "guardian_consent_missing"
-    issuance.check_issue(TYPES["age/1"], enrolment(consent=True), Standing(BORN_2011, True), now=NOW)
+    issuance.check_issue(
+        TYPES["age/1"], enrolment(consent=True), Standing(BORN_2011, True), withheld=(), now=NOW
+    )
 
 
 def test_a_number_for_holders_of_a_number_alone() -> None:
     standing = Standing(PartialDate(1990), has_hkid=False)
     with pytest.raises(NotEntitled) as refused:
-        issuance.check_issue(TYPES["hkid-number/1"], enrolment(), standing, now=NOW)
+        issuance.check_issue(TYPES["hkid-number/1"], enrolment(), standing, withheld=(), now=NOW)
     assert refused.value.code == "not_entitled"
-    issuance.check_issue(TYPES["residency/1"], enrolment(), standing, now=NOW)
+    issuance.check_issue(TYPES["residency/1"], enrolment(), standing, withheld=(), now=NOW)
+
+
+def test_what_was_revoked_is_not_issued_again() -> None:
+    standing = Standing(PartialDate(1990), True)
+    withheld = {"residency/1"}
+    with pytest.raises(TypeWithheld) as refused:
+        issuance.check_issue(TYPES["residency/1"], enrolment(), standing, withheld=withheld, now=NOW)
+    assert refused.value.code == "type_withheld"
+    issuance.check_issue(TYPES["base/1"], enrolment(), standing, withheld=withheld, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"guardian": PEOPLE.elder.identity},
+        {"guardian": None},
+    ],
+)
+def test_consent_of_somebody_else(changed: dict[str, Any]) -> None:
+    issuance.check_guardian(PEOPLE.minor, PEOPLE.adult, now=NOW)
+    with pytest.raises(ConsentMissing):
+        issuance.check_guardian(replace(PEOPLE.minor, **changed), PEOPLE.adult, now=NOW)
+
+
+def test_a_guardian_is_of_age() -> None:
+    young = replace(PEOPLE.adult, birth=PartialDate(2008, 11, 23))
+    with pytest.raises(ConsentMissing):
+        issuance.check_guardian(PEOPLE.minor, young, now=NOW)
+    issuance.check_guardian(PEOPLE.minor, replace(young, birth=PartialDate(2008, 11, 22)), now=NOW)
 
 
 # --- Grants
@@ -146,7 +183,6 @@ def test_an_offer_is_spent_once() -> None:
     [
         ({}, b"right", NOW + 600),
         ({"grant_type": "authorization-code"}, b"right", NOW),
-        ({"tx_code": None}, b"right", NOW),
     ],
 )
 def test_offers_that_are_no_grant(members: dict[str, Any], tx_code: bytes, now: int) -> None:
@@ -155,9 +191,18 @@ def test_offers_that_are_no_grant(members: dict[str, Any], tx_code: bytes, now: 
     assert attempt.state.state == "pending"
 
 
+@pytest.mark.parametrize(("kept", "sent"), [(b"right", None), (None, b"right")])
+def test_a_transaction_code_left_out_or_unasked_is_no_guess(kept: bytes | None, sent: bytes | None) -> None:
+    """OpenID4VCI 1.0, 6.3: invalid_request, and it does not count toward the lock."""
+    before = offer(tx_code=kept)
+    attempt = issuance.redeem_offer(before, tx_code=sent, now=NOW)
+    assert type(attempt.refusal) is RequestInvalid
+    assert attempt.state == before
+
+
 def test_five_wrong_transaction_codes_lock_the_offer() -> None:
     current = offer()
-    for wrong in (b"wrong", None, b"", b"wronh"):
+    for wrong in (b"wrong", b"other", b"", b"wronh"):
         attempt = issuance.redeem_offer(current, tx_code=wrong, now=NOW)
         assert type(attempt.refusal) is TxCodeInvalid
         current = attempt.state

@@ -11,6 +11,7 @@ from issuer_fixture import PEOPLE, Desk, new_key
 from pki_fixture import ISSUER
 from werkzeug.test import TestResponse
 
+from credentials.errors import StoreUnavailable
 from credentials.hkid import Hkid
 from issuer.app import IssuerSettings, create_app
 from issuer.office import Enrolled
@@ -109,7 +110,8 @@ def test_types_without_entitlement_are_not_shown_and_not_given(desk: Desk) -> No
     [
         ({"person": "demo-minor"}, 403, "guardian_consent_missing"),
         ({"person": "nobody"}, 400, "request_invalid"),
-        ({"hkid": "A123456(3)"}, 403, "person_unknown"),
+        ({"person": "demo-minor", "guardian": "demo-exempt"}, 403, "guardian_consent_missing"),
+        ({"hkid": "A123456(3)"}, 403, "real_number_refused"),
         ({"hkid": "Q123456(Z)"}, 400, "hkid_malformed"),
         ({"hkid": "Q000004(1)"}, 400, "hkid_check_failed"),
     ],
@@ -124,7 +126,12 @@ def test_who_is_not_enrolled(desk: Desk, form: dict[str, str], status: int, code
 def test_enrolling_by_number_and_twice(desk: Desk) -> None:
     assert isinstance(PEOPLE.minor.identity, Hkid)
     number = PEOPLE.minor.identity
-    form = {"hkid": f"{number.body}({number.check})", "guardian": "yes"}
+    guardian = PEOPLE.adult.identity
+    assert isinstance(guardian, Hkid)
+    form = {
+        "hkid": f"{number.body}({number.check})",
+        "guardian_hkid": f"{guardian.body}({guardian.check})",
+    }
     assert submit(desk, "/enrol", form).status_code == 200
     answer = submit(desk, "/enrol", form)
     assert answer.status_code == 409
@@ -155,6 +162,37 @@ def test_lost_phone_of_a_minor_keeps_the_consent(desk: Desk) -> None:
     answer = submit(desk, "/lost", {"confirm": "yes"})
     assert answer.status_code == 200
     assert 'id="sign-in-code"' in answer.text
+
+
+def test_a_lost_phone_is_all_or_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that fails half-way has revoked nobody; the page can be sent again."""
+    old = signed_in(desk)
+    desk.ask(desk.redeem(old.id, ["residency-1.mdoc"]), "residency-1.mdoc", [new_key()])
+    before = desk.counts()
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the database is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(desk.store), "_withhold", fail)
+        assert submit(desk, "/lost", {"confirm": "yes"}).status_code == 503
+    assert desk.store.enrolment(old.id).state == "active"
+    assert desk.counts() == before
+    (listed,) = desk.store.lists(now=desk.clock.now)
+    assert desk.store.marked(*listed) == ()
+    assert submit(desk, "/lost", {"confirm": "yes"}).status_code == 200
+
+
+def test_a_minor_without_consent_can_still_revoke(desk: Desk) -> None:
+    """Whoever lost a phone gets everything revoked and codes, whatever may be issued after that."""
+    old = signed_in(desk, "minor")
+    desk.store.withdraw_consent(old.id)
+    answer = submit(desk, "/lost", {"confirm": "yes"})
+    assert 'id="sign-in-code"' in answer.text
+    assert desk.store.enrolment(old.id).state == "revoked"
+    codes = {"sign_in_code": text(answer, "sign-in-code"), "passcode": text(answer, "passcode")}
+    anew = desk.issuer.sign_in(**{"code": codes["sign_in_code"], "passcode": codes["passcode"]})
+    assert anew.consent is False
 
 
 def test_signing_out_and_coming_back(desk: Desk) -> None:
@@ -271,6 +309,51 @@ def test_w15_redirect_uri_of_a_stranger(desk: Desk, uri: str) -> None:
         assert "Location" not in answer.headers
         assert "evil" not in answer.headers["Content-Security-Policy"]
     assert desk.counts()["codes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "error"),
+    [
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_type": None}, "invalid_request"),
+        ({"scope": "nothing-1"}, "invalid_scope"),
+        ({"scope": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"request_uri": "urn:x"}, "invalid_request"),
+    ],
+)
+def test_a_request_that_cannot_be_read_goes_back(
+    desk: Desk, members: dict[str, str | None], error: str
+) -> None:
+    """RFC 6749, 4.1.2.1: to the address that is known, with the state, instead of a page of ours."""
+    fields = {name: value for name, value in {**FIELDS, **members}.items() if value is not None}
+    answer = desk.get("/authorize", query_string=fields)
+    assert answer.status_code == 303
+    assert answer.location.startswith(f"{REDIRECT}?")
+    sent = parse_query(answer.location.partition("?")[2])
+    assert (sent["error"], sent["state"], sent["iss"]) == (error, FIELDS["state"], ISSUER)
+    del fields["client_id"]
+    assert desk.get("/authorize", query_string=fields).status_code == 400, "nobody asked"
+
+
+def test_unknown_scopes_beside_a_known_one_are_ignored(desk: Desk) -> None:
+    page = desk.get("/authorize", query_string={**FIELDS, "scope": "openid age-1"})
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize("state", [None, "s" * 513])
+def test_without_a_good_state_the_refusal_carries_none(desk: Desk, state: str | None) -> None:
+    fields = {name: value for name, value in {**FIELDS, "state": state}.items() if value is not None}
+    answer = desk.get("/authorize", query_string=fields)
+    assert "state" not in parse_query(answer.location.partition("?")[2])
+
+
+def test_a_wrong_pkce_is_not_told_as_a_used_offer(desk: Desk) -> None:
+    from web.texts import load_texts
+
+    for language in ("en", "zh-Hant"):
+        texts = load_texts()
+        assert texts.error("pkce_invalid", language) != texts.error("grant_invalid", language)
 
 
 def test_a_known_redirect_uri_beside_loopback(tmp_path: Path) -> None:

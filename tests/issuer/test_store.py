@@ -69,6 +69,7 @@ def issuance(**members: Any) -> Issuance:
         keys=frozenset({b"k1"}),
         indices=(7,),
         copies=1,
+        limit=80,
         request=b"r1",
         sealed=b"sealed",
         sealed_until=NOW + 600,
