@@ -35,7 +35,5 @@ class Front(CommandGroup):
 def main() -> None:
     """Prove only what is asked: credentials for Hong Kong residents, checked without a registry.
 
-    \b
-    Start here:   bauhinia demo
-    Exit codes:   0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault on our side
+    Start here: bauhinia demo
     """

@@ -16,6 +16,7 @@ import click
 from credentials.catalog import Catalogue, load_catalogue
 from credentials.errors import Fault, Undetermined, every_error
 from verifier.policy import load_policies
+from web.console import EXIT_CODES, exit_code
 
 from .cli import main
 
@@ -62,12 +63,13 @@ def _policies(catalogue: Catalogue) -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    yield "| code | outcome | HTTP | protocol error | what to do |\n|---|---|---|---|---|\n"
+    yield "| code | outcome | exit | HTTP | protocol error | what to do |\n|---|---|---|---|---|---|\n"
     for error in every_error():
         outcome = "refused"
         if issubclass(error, Fault | Undetermined):
             outcome = "fault" if issubclass(error, Fault) else "undetermined"
-        yield f"| `{error.code}` | {outcome} | {error.http} | `{error.protocol}` | {error.advice} |\n"
+        codes = f"`{error.code}` | {outcome} | {exit_code(error)} | {error.http} | `{error.protocol}`"
+        yield f"| {codes} | {error.advice} |\n"
 
 
 def reference() -> str:
@@ -76,7 +78,11 @@ def reference() -> str:
     return "".join(
         (
             "# Reference\n\nWritten by `python -m bauhinia.reference`; do not edit by hand.\n\n",
-            "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault on our side.\n\n",
+            "With `--json` every answer is one object on standard output with `ok`; an error is one on ",
+            'standard error: `{"ok": false, "error": {"code", "message", "hint"}}`.\n\n',
+            "## Exit codes\n\n| code | means |\n|---|---|\n",
+            *(f"| {code} | {meaning} |\n" for code, meaning in EXIT_CODES.items()),
+            "\n",
             "## Settings\n\n| variable | for |\n|---|---|\n",
             *(f"| `{name}` | {use} |\n" for name, use in SETTINGS.items()),
             "\n## Commands\n\n",

@@ -32,7 +32,7 @@ from web.texts import load_texts
 
 from .desk import Desk, Refused, Result
 from .exchange import accept, begin_sign_in, finish_sign_in, open_offer, sync
-from .holding import Holding, warnings
+from .holding import Holding, awaited, warnings
 from .opening import open_wallet
 from .presenting import Question, answer, decline, look
 from .wallet import Wallet
@@ -285,6 +285,7 @@ def _card(wallet: Wallet, configuration: str, held: Sequence[Holding]) -> dict[s
         "copies": sum(h.unspent for h in mine if h.batch.window.end > wallet.now()),
         "ends": batch.window.end,
         "facts": facts,
+        "awaited": bool(awaited(batch.claims, type=type, format=batch.format)),
     }
 
 

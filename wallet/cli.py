@@ -25,17 +25,17 @@ from credentials.errors import (
     ConsentDeclined,
     NoMatchingCredential,
     TypeMismatch,
-    VaultInvalid,
+    VaultMissing,
 )
 from credentials.model import Seconds
 from openid4vc.vci import Offer
-from web.console import CommandGroup, answer, example, json_option, serve_options
+from web.console import CommandGroup, answer, ask, example, json_option, serve_options
 from web.keyfiles import read_file, write_private_file
 from web.texts import plain
 
 from .backup import MAX_BYTES, Reissue, read_backup, write_backup
 from .exchange import Received, accept, begin_sign_in, finish_sign_in, open_offer, sync
-from .holding import warnings
+from .holding import Holding, awaited, warnings
 from .opening import create_wallet, open_wallet, restore_wallet, settings_from, vault_path
 from .presenting import answer as send_answer
 from .presenting import decline, look, prepare
@@ -44,6 +44,7 @@ from .wallet import Wallet, clock
 
 PASSPHRASE: Final = "BAUHINIA_PASSPHRASE"  # noqa: S105 - the name of the setting
 DEFAULT_PORT: Final = 8403
+AWAITED: Final = "some statements not available until the next refresh / 部分資料須待下次更新"
 
 _data = click.option(
     "--data",
@@ -65,7 +66,7 @@ def _passphrase(*, new: bool = False) -> str:
 
 def _open(data: Path, *, discard_copies: bool = False) -> Wallet:
     if not vault_path(data).is_file():
-        raise VaultInvalid("there is no wallet here", hint=f"bauhinia wallet init --data {data} --trust DIR")
+        raise VaultMissing(f"there is no wallet in {data}")
     return open_wallet(data, _passphrase(), discard_copies=discard_copies)
 
 
@@ -107,7 +108,7 @@ def init(data: Path, trust: Path, ca: Path | None, allow_loopback: tuple[str, ..
     """Make a new, empty wallet, sealed with a passphrase. Choose a long one: it is the only protection."""
     settings = settings_from(trust, ca=ca, loopback_origins=allow_loopback, now=clock())
     if vault_path(data).exists():
-        raise VaultInvalid("a wallet is already there", hint="Choose another --data folder.")
+        raise ConfigurationInvalid("a wallet is already there", hint="Choose another --data folder.")
     made = create_wallet(data, _passphrase(new=True), settings)
     made.vault.close()
     answer({"data": str(data), "vault": made.vault.vault_id}, f"New wallet in {data}.", as_json=as_json)
@@ -241,17 +242,26 @@ def list_(data: Path, as_json: bool) -> None:
             "copies": h.unspent,
             "valid_until": h.batch.window.end,
             "usable": h.usable(now),
+            "awaited": _awaited(mine, h),
         }
         for h in held
     ]
     low = [{"id": w.configuration, "reason": w.reason, "copies": w.left} for w in warnings(held, now=now)]
-    lines = [
-        f"{h.batch.configuration:36} {h.unspent:3} copies  until {_day(h.batch.window.end)}  "
-        f"{label(mine.catalogue.by_identifier(h.batch.type).label)}"
-        for h in held
-    ]
+    lines: list[str] = []
+    for h in held:
+        lines.append(
+            f"{h.batch.configuration:36} {h.unspent:3} copies  until {_day(h.batch.window.end)}  "
+            f"{label(mine.catalogue.by_identifier(h.batch.type).label)}"
+        )
+        lines += [f"  {AWAITED}"] if _awaited(mine, h) else []
     lines += [f"low: {w['id']} ({w['reason']}): bauhinia wallet sync" for w in low]
     answer({"credentials": rows, "warnings": low}, *(lines or ["The wallet is empty."]), as_json=as_json)
+
+
+def _awaited(mine: Wallet, holding: Holding) -> list[str]:
+    batch = holding.batch
+    type = mine.catalogue.by_identifier(batch.type)
+    return [claim.name for claim in awaited(batch.claims, type=type, format=batch.format)]
 
 
 @wallet.command(epilog=example("bauhinia wallet show --data ./wallet age-1.sd-jwt"))
@@ -261,10 +271,10 @@ def list_(data: Path, as_json: bool) -> None:
 def show(id: str, data: Path, as_json: bool) -> None:
     """All claims of one credential, on this screen only. ID is as printed by `list`."""
     mine = _open(data)
-    found = [h.batch for h in mine.holdings() if h.batch.configuration == id]
+    found = [h for h in mine.holdings() if h.batch.configuration == id]
     if not found:
         raise NoMatchingCredential("the wallet holds no such credential", hint="bauhinia wallet list")
-    batch = found[-1]
+    batch, missing = found[-1].batch, _awaited(mine, found[-1])
     type = mine.catalogue.by_identifier(batch.type)
     claims: dict[str, Any] = {}
     lines = [label(type.label), f"from {label(mine.issuer_name(batch.issuer))}"]
@@ -282,8 +292,10 @@ def show(id: str, data: Path, as_json: bool) -> None:
             "format": batch.format,
             "valid_until": batch.window.end,
             "claims": claims,
+            "awaited": missing,
         },
         *lines,
+        *([AWAITED] if missing else []),
         as_json=as_json,
     )
 
@@ -350,7 +362,9 @@ def present(
     if consent is None:
         if yes:
             decline(mine, question, by_person=False)
-        elif not as_json and click.confirm("Nothing here answers this request. Tell the verifier no?"):
+        elif not as_json and ask(
+            lambda: click.confirm("Nothing here answers this request. Tell the verifier no?"), option="--yes"
+        ):
             decline(mine, question)
         raise NoMatchingCredential("the wallet holds nothing that answers this request")
     if as_json and not yes:
@@ -358,7 +372,7 @@ def present(
         return
     if not as_json:
         click.echo("\n".join(consent_screen(consent)))
-    if not yes and not click.confirm("Send this?", default=False):
+    if not yes and not ask(lambda: click.confirm("Send this?", default=False), option="--yes"):
         decline(mine, question)
         raise ConsentDeclined("nothing was shown")
     if out is not None:
@@ -397,7 +411,7 @@ def export(file: Path, data: Path, as_json: bool) -> None:
     Never keys or copies: a second wallet with the same copies would show them twice.
     """
     if not vault_path(data).is_file():
-        raise VaultInvalid("there is no wallet here")
+        raise VaultMissing(f"there is no wallet in {data}")
     passphrase = _passphrase()
     mine = open_wallet(data, passphrase)
     issuers: dict[str, tuple[str, ...]] = {}
@@ -421,7 +435,7 @@ def export(file: Path, data: Path, as_json: bool) -> None:
 def restore(file: Path, data: Path, as_json: bool) -> None:
     """Make a new wallet from FILE with the same passphrase, and print where to sign in to fetch again."""
     if vault_path(data).exists():
-        raise VaultInvalid("a wallet is already there", hint="Choose another --data folder.")
+        raise ConfigurationInvalid("a wallet is already there", hint="Choose another --data folder.")
     passphrase = _passphrase()
     if file.stat().st_size > MAX_BYTES:
         raise BackupInvalid("the backup does not open")
@@ -461,7 +475,7 @@ def serve(
     from .app import create_app
 
     if not vault_path(data).is_file():
-        raise VaultInvalid("there is no wallet here", hint=f"bauhinia wallet init --data {data} --trust DIR")
+        raise VaultMissing(f"there is no wallet in {data}")
     scheme = "https" if tls_cert else "http"
     url = base_url or f"{scheme}://{host}:{DEFAULT_PORT if port is None else port}"
     settings = Settings(base_url=url, secret=secrets.token_bytes(32))

@@ -1,6 +1,6 @@
 """The frame of every command: errors, exit codes, ``--json``, progress.
 
-Exit codes: 0 done, 1 refused, 2 wrong usage, 3 undetermined, 4 a fault of our own side.
+:data:`EXIT_CODES` is the one table of exit codes; every ``--help`` and the reference print it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,61 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from credentials.errors import BauhiniaError, Fault, Undetermined
+from credentials.errors import (
+    BackupInvalid,
+    BauhiniaError,
+    ConfigurationInvalid,
+    Fault,
+    FileUnreadable,
+    PeerRefused,
+    Undetermined,
+    VaultLocked,
+    VaultRolledBack,
+)
 
 REFUSED: Final = 1
 USAGE: Final = 2
 UNDETERMINED: Final = 3
 FAULT: Final = 4
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "done, or accepted",
+    REFUSED: "refused: by a check, by the other party, or for a wrong passphrase",
+    USAGE: "wrong usage: an option, a file or a setting that was given",
+    UNDETERMINED: "undetermined: neither yes nor no, now",
+    FAULT: "a fault: storage, network, or a bug",
+    INTERRUPTED: "interrupted",
+}
+"""What the exit code of every command means."""
+
+_ANSWERED_NO: Final = (PeerRefused, VaultLocked, VaultRolledBack, BackupInvalid)
+_GIVEN_WRONG: Final = (ConfigurationInvalid, FileUnreadable)
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def exit_code(error: BauhiniaError) -> int:
-    """1 refused, 3 undetermined, 4 fault."""
-    if isinstance(error, Undetermined):
+def exit_code(kind: type[BauhiniaError]) -> int:
+    """Of :data:`EXIT_CODES`. Not every ``Fault`` of the tree is one to a caller: what the user typed, or what
+    the other party said, is mended elsewhere than a broken store."""
+    if issubclass(kind, Undetermined):
         return UNDETERMINED
-    return FAULT if isinstance(error, Fault) else REFUSED
+    if issubclass(kind, _GIVEN_WRONG):
+        return USAGE
+    return FAULT if issubclass(kind, Fault) and not issubclass(kind, _ANSWERED_NO) else REFUSED
 
 
 class CommandGroup(click.Group):
     """A group whose commands report errors as ``bauhinia: error: …`` and ``hint: …``, or as JSON.
 
-    Subgroups may be plain ``click.Group``: the outermost one reports.
+    Subgroups may be plain ``click.Group``: the outermost one reports. Its help ends with the exit codes.
     """
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         words = list(sys.argv[1:] if args is None else args)
@@ -48,7 +80,7 @@ class CommandGroup(click.Group):
             result = super().main(words, *rest, **extra)
         except BauhiniaError as error:
             report(error.code, str(error), error.hint, as_json=as_json)
-            result = exit_code(error)
+            result = exit_code(type(error))
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "bauhinia"
             hint = f"{where} --help"
@@ -59,7 +91,7 @@ class CommandGroup(click.Group):
             result = USAGE
         except (click.Abort, KeyboardInterrupt):
             report("interrupted", "interrupted", "", as_json=as_json)
-            result = 130
+            result = INTERRUPTED
         except Exception as error:  # A bug: say where, never with what (values may be personal).
             traceback.print_tb(error.__traceback__)
             report("fault", f"internal fault ({type(error).__name__})", "", as_json=as_json)
@@ -71,7 +103,8 @@ def report(code: str, message: str, hint: str, *, as_json: bool) -> None:
     """An error on standard error: two lines for a person, or one JSON object."""
     if as_json:
         error = {"code": code, "message": message, **({"hint": hint} if hint else {})}
-        Console(stderr=True, soft_wrap=True, color_system=None).print_json(data={"error": error}, indent=None)
+        body = {"ok": False, "error": error}
+        Console(stderr=True, soft_wrap=True, color_system=None).print_json(data=body, indent=None)
         return
     click.echo(f"bauhinia: error: {message}", err=True)
     if hint:
@@ -79,8 +112,20 @@ def report(code: str, message: str, hint: str, *, as_json: bool) -> None:
 
 
 def example(*lines: str) -> str:
-    """The epilog that every command carries: one or more command lines to copy."""
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+    """The epilog that every command carries: one or more command lines to copy, and the exit codes."""
+    codes = ", ".join(f"{code} {meaning.split(':')[0]}" for code, meaning in EXIT_CODES.items())
+    shown = "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+    return f"{shown}\n\n\b\nExit codes:\n  {codes}"
+
+
+def ask(question: Callable[[], T], *, option: str) -> T:
+    """Put a question to whoever is at the terminal; where nobody is, name the ``option`` that answers it."""
+    try:
+        return question()
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError(f"there is no terminal to answer on: give {option}") from None
 
 
 def json_option(command: F) -> F:
@@ -105,11 +150,14 @@ def serve_options(command: F) -> F:
 
 
 def answer(data: Mapping[str, Any], *lines: str, as_json: bool) -> None:
-    """The result of a command: ``data`` as one line of JSON, or ``lines`` for a person."""
+    """The result of a command: ``data`` as one line of JSON, or ``lines`` for a person.
+
+    ``"ok"`` stands first, and is true unless ``data`` says otherwise, as a result does that is a refusal.
+    """
     if as_json:
         from credentials.encoding import dump_json
 
-        click.echo(dump_json(data).decode())
+        click.echo(dump_json({"ok": True, **data}).decode())
         return
     for line in lines:
         click.echo(line)

@@ -118,9 +118,9 @@ class Egress:
             finally:
                 response.close()
         except httpx.TimeoutException:
-            raise NetworkUnavailable("no answer in time") from None
+            raise NetworkUnavailable(f"{_origin(parts)} gave no answer in time") from None
         except httpx.HTTPError:
-            raise NetworkUnavailable("the connection failed") from None
+            raise NetworkUnavailable(f"the connection to {_origin(parts)} failed") from None
 
     def _read(self, response: httpx.Response, deadline: float) -> Answer:
         if 300 <= response.status_code < 400:
@@ -133,7 +133,7 @@ class Egress:
             if len(body) > self.policy.max_bytes:
                 raise TooLarge(f"answer over {self.policy.max_bytes} bytes")
             if time.monotonic() > deadline:
-                raise NetworkUnavailable("no answer in time")
+                raise NetworkUnavailable(f"{response.url.host} gave no whole answer in time")
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
 
     def _addresses(self, host: str, port: int) -> tuple[str, ...]:
@@ -146,9 +146,9 @@ class Egress:
         try:
             found = [ipaddress.ip_address(text.split("%")[0]) for text in self._resolve(host, port)]
         except (OSError, UnicodeError):
-            raise NetworkUnavailable("the host name does not resolve") from None
+            raise NetworkUnavailable(f"the host name {host} does not resolve") from None
         if not found:
-            raise NetworkUnavailable("the host name does not resolve")
+            raise NetworkUnavailable(f"the host name {host} does not resolve")
         for address in found:
             if not (address.is_loopback if local else _is_public(address)):
                 raise UriRefused("the address is not public")
@@ -172,6 +172,10 @@ def check_url(url: str) -> SplitResult:
     if not _is_literal(host) and not _NAME.fullmatch(host):
         raise UriRefused("not a host name")
     return parts
+
+
+def _origin(parts: SplitResult) -> str:
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _is_literal(host: str) -> bool:

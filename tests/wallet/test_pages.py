@@ -15,10 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 from pki_fixture import ISSUER, VERIFIER
-from wallet_parties import TX_CODE, World, sd_query
+from wallet_parties import ADULT, TX_CODE, World, sd_query
 
 from credentials.errors import VaultLocked
 from openid4vc.vci import AuthorizationCodeOffer, Offer, offer_link
+from openid4vc.vpresponse import VpRefusal
 from wallet.app import create_app
 from wallet.desk import IDLE, KEPT, Desk, daemon_timer
 from wallet.vault import Vault
@@ -202,6 +203,23 @@ def test_p25_the_question_comes_before_the_answer(world: World, browser: Browser
     assert "已提供" in browser.go("/log")
     browser.go(question)
     assert browser.status == 404
+
+
+def test_what_a_birthday_left_out_is_told_to_the_holder_alone(world: World, browser: Browser) -> None:
+    world.stocked("age-1.sd-jwt")
+    assert "until the next refresh" not in browser.go("/") + browser.go("/card/age-1.sd-jwt")
+    partial = {name: value for name, value in ADULT.items() if name != "age_over_18"}
+    world.issuer.mint = {"values": lambda _: partial}
+    world.time += 86_400 * 8
+    world.stocked("age-1.sd-jwt")
+    for path in ("/", "/card/age-1.sd-jwt"):
+        assert "until the next refresh" in browser.go(path)
+    browser.go("/")
+    page = browser.post("/open", link=world.verifier.ask(sd_query("age_over_18")))
+    assert "Around a birthday" in page
+    assert world.verifier.raw == []
+    browser.post(browser.action("/no"))
+    assert [type(answer) for answer in world.verifier.answers] == [VpRefusal]
 
 
 def test_a_picture_of_the_code_is_as_good_as_the_link(world: World, browser: Browser) -> None:

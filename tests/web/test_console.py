@@ -11,13 +11,19 @@ from click.testing import CliRunner, Result
 from pki_fixture import development_pki
 
 from credentials.errors import (
+    BauhiniaError,
     ConfigurationInvalid,
     FileUnreadable,
+    PeerRefused,
+    PortInUse,
     Revoked,
     StatusStale,
     StoreUnavailable,
+    VaultLocked,
+    VaultMissing,
+    every_error,
 )
-from web.console import CommandGroup, answer, example, json_option, progress
+from web.console import EXIT_CODES, CommandGroup, answer, ask, example, exit_code, json_option, progress
 from web.keyfiles import (
     load_chain,
     load_public_jwk,
@@ -46,6 +52,10 @@ def fail(kind: str, as_json: bool) -> int:
     }
     if kind in errors:
         raise errors[kind]
+    if kind == "ask":
+        ask(lambda: click.confirm("Go on?"), option="--yes")
+    if kind == "interrupt":
+        raise KeyboardInterrupt
     answer({"kind": kind}, f"kind {kind}", as_json=as_json)
     return 3 if kind == "three" else 0
 
@@ -67,7 +77,8 @@ def test_errors_have_an_exit_code_and_two_voices(kind: str, exit_code: int, code
     told, machine = run("fail", kind), run("fail", kind, "--json")
     assert told.exit_code == machine.exit_code == exit_code
     assert "bauhinia: error: " in told.stderr
-    assert json.loads(machine.stderr.splitlines()[-1])["error"]["code"] == code
+    said = json.loads(machine.stderr.splitlines()[-1])
+    assert (said["ok"], said["error"]["code"]) == (False, code)
     assert "Q123456" not in told.output + machine.output
 
 
@@ -86,10 +97,51 @@ def test_usage_is_exit_code_2() -> None:
 def test_answer_and_exit_code_of_a_command() -> None:
     assert (run("fail", "no").stdout, run("fail", "no").exit_code) == ("kind no\n", 0)
     assert (run("fail", "three", "--json").stdout, run("fail", "three").exit_code) == (
-        '{"kind":"three"}\n',
+        '{"ok":true,"kind":"three"}\n',
         3,
     )
     assert "Example:\n    bauhinia group fail revoked" in run("fail", "--help").output
+
+
+def test_what_the_answer_says_of_itself_stands() -> None:
+    @group.command()
+    def report() -> int:
+        answer({"ok": False, "bad": 1}, as_json=True)
+        return 1
+
+    assert json.loads(run("report").stdout) == {"ok": False, "bad": 1}
+
+
+def test_exit_codes_are_one_table_that_every_help_prints() -> None:
+    assert set(EXIT_CODES) == {0, 1, 2, 3, 4, 130}
+    assert {exit_code(error) for error in every_error()} == {1, 2, 3, 4}
+    assert [exit_code(kind) for kind in (Revoked, PeerRefused, VaultLocked)] == [1, 1, 1]
+    assert [exit_code(kind) for kind in (ConfigurationInvalid, FileUnreadable, PortInUse, VaultMissing)] == [
+        2
+    ] * 4
+    assert [exit_code(kind) for kind in (StatusStale, StoreUnavailable)] == [3, 4]
+    for words in (["fail", "--help"], ["--help"]):
+        shown = run(*words).output
+        assert all(f"{code} " in shown.split("Exit codes:")[1] for code in EXIT_CODES)
+        assert "130 " in shown
+
+
+def test_a_question_that_nobody_can_answer_names_the_option() -> None:
+    told = run("fail", "ask")
+    assert told.exit_code == 2
+    assert "--yes" in told.stderr
+    assert "interrupted" not in told.output
+    assert CliRunner().invoke(group, ["fail", "ask"], input="n\n").exit_code == 0
+
+
+def test_interrupted_is_130() -> None:
+    assert run("fail", "interrupt").exit_code == 130
+
+
+@pytest.mark.parametrize("error", every_error()[1:], ids=lambda error: error.code)
+def test_every_error_says_what_to_do(error: type[BauhiniaError]) -> None:
+    if error.code not in ("refused", "undetermined"):
+        assert error().hint.endswith(".")
 
 
 def test_progress_passes_items_through() -> None:

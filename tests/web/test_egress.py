@@ -175,8 +175,26 @@ def test_name_that_does_not_resolve_is_a_network_fault() -> None:
         raise OSError("no such host")
 
     made = Egress(EgressPolicy(True), httpx.Client(transport=httpx.MockTransport(None)), resolve=nowhere)  # type: ignore[arg-type]
-    with pytest.raises(NetworkUnavailable):
+    with pytest.raises(NetworkUnavailable, match=r"issuer\.test"):
         made.get("https://issuer.test/x", accept="*/*")
+
+
+def test_a_network_fault_names_the_origin_and_no_more() -> None:
+    """A person can do something about a host; what stands behind it in the URL is the journey's own."""
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("slow", request=request)
+
+    for answer in (broken, slow):
+        made, _ = egress(answer)
+        with pytest.raises(NetworkUnavailable) as caught:
+            made.get("https://issuer.test:8443/offers/secret?code=1", accept="*/*")
+        assert "https://issuer.test:8443 " in str(caught.value)
+        assert "secret" not in str(caught.value)
+        assert caught.value.hint
 
 
 def test_posts_carry_their_bodies() -> None:

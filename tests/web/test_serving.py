@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from credentials.errors import ConfigurationInvalid, PortInUse
 from web.serving import serve
 
 PROGRAM = """
@@ -96,6 +97,23 @@ def test_c7_one_server_through_the_day(port: int) -> None:
     assert talk(port, b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n").split(b" ", 2)[1] in (b"400", b"414")
     long = b"GET /healthz HTTP/1.1\r\n" + host + b"X: " + b"a" * 30_000 + b"\r\n\r\n"
     assert talk(port, long).split(b" ", 2)[1] in (b"400", b"431")
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse) as caught:
+            serve(lambda: None, name="x", url="http://127.0.0.1", port=port)
+    assert str(port) in str(caught.value)
+    assert "--port" in caught.value.hint
+
+
+def test_an_address_that_is_not_ours_is_said_too() -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        serve(lambda: None, name="x", url="http://192.0.2.1", host="192.0.2.1", port=0)
+    assert "--host" in caught.value.hint
 
 
 def test_missing_certificate_is_said_before_anything_starts(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from credentials.errors import ConfigurationInvalid, every_error
+from credentials.errors import BauhiniaError, ConfigurationInvalid, every_error
 from web.texts import LANGUAGES, Texts, accepted, choose, load_texts, plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +57,13 @@ def test_every_key_that_is_used_exists() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_error_says_something_to_a_person(code: str, lang: str) -> None:
     assert TEXTS.error(code, lang)
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.code)
+def test_what_has_advice_of_its_own_has_a_text_of_its_own(error: type[BauhiniaError]) -> None:
+    """On a command line and on a page alike; a branch speaks for the rest."""
+    if vars(error).get("advice"):
+        assert f"error.{error.code}" in TEXTS.entries
 
 
 def test_leaf_without_text_speaks_through_its_branch() -> None:
