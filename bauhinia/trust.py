@@ -15,7 +15,7 @@ from rich.table import Table
 from credentials.calendar import HONG_KONG
 from credentials.catalog import load_catalogue
 from credentials.encoding import b64u
-from credentials.errors import ConfigurationInvalid, TypeMismatch
+from credentials.errors import ConfigurationInvalid, FileUnreadable, TypeMismatch
 from credentials.model import Seconds
 from credentials.trust import Trust, open_trust_list
 from web.console import CommandGroup, answer, example, json_option
@@ -124,7 +124,12 @@ def write_pki(pki: Pki, data: Path) -> None:
 def show(file: Path, root: Path | None, as_json: bool) -> None:
     """Say in words what a trust list trusts, for what and until when. FILE is the list or its directory."""
     path = file / LIST if file.is_dir() else file
-    key = load_public_jwk(root if root is not None else path.with_name(ROOT))
+    pinned = root if root is not None else path.with_name(ROOT)
+    if not pinned.is_file():
+        raise FileUnreadable(
+            f"there is no {ROOT} beside the list", hint="Give the pinned key of the list: --root FILE."
+        )
+    key = load_public_jwk(pinned)
     opened = open_trust_list(read_file(path), root=key, now=int(time.time()))
     answer(summary(opened), *_words(opened), as_json=as_json)
 

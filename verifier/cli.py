@@ -201,8 +201,7 @@ def result(id: str, data: Path, as_json: bool) -> int:
     store = config.store()
     body = result_json(store.get(id, int(time.time())), int(time.time()))
     store.close()
-    answer(body, *_lines(body), as_json=as_json)
-    return _exit(body["outcome"])
+    return _told(body, as_json=as_json)
 
 
 @verifier.command(epilog=example("bauhinia verifier verify presentation.json --data ./shop"))
@@ -226,8 +225,7 @@ def verify(file: Path, data: Path, as_json: bool) -> int:
         **outcome_json(outcome),
         "receipt": receipt(policy.name, policy.version, outcome, desk.now()),
     }
-    answer(body, *_lines(body), as_json=as_json)
-    return _exit(body["outcome"])
+    return _told(body, as_json=as_json)
 
 
 @verifier.command(
@@ -310,8 +308,10 @@ def fetcher(egress: Egress, source: str) -> Callable[[str], bytes]:
     return read
 
 
-def _exit(outcome: str | None) -> int:
-    return {"accepted": 0, "refused": REFUSED}.get(outcome or "", UNDETERMINED)
+def _told(body: dict[str, Any], *, as_json: bool) -> int:
+    code = {"accepted": 0, "refused": REFUSED}.get(body["outcome"] or "", UNDETERMINED)
+    answer({"ok": code == 0, **body}, *_lines(body), as_json=as_json)
+    return code
 
 
 def _lines(body: dict[str, Any]) -> list[str]:

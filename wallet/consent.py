@@ -154,7 +154,11 @@ def build_consent(
                 else:
                     shown[place] = Shown(claim.name, claim.label, value)
         names = {entry.claim for entry in shown.values()}
-        hidden = tuple(claim.label for claim in type.claims if claim.name not in names)
+        hidden = tuple(
+            claim.label
+            for claim in type.claims
+            if claim.name not in names and any(select(batch.claims, type.path(batch.format, claim.name)))
+        )
         items.append(
             Item(
                 query_id=choice.query_id,

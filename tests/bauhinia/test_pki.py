@@ -214,7 +214,7 @@ def test_a_tls_handshake_with_it(made: Path) -> None:
 def test_init_does_not_overwrite(made: Path) -> None:
     before = (made / "trust-list.jwt").read_bytes()
     code, _, errors = run("init", "--data", str(made), *URLS)
-    assert code == 4
+    assert code == 2
     assert "already holds a PKI" in errors
     assert "--force" in errors
     assert (made / "trust-list.jwt").read_bytes() == before
@@ -238,7 +238,7 @@ def test_init_as_json(tmp_path: Path) -> None:
     assert answer["signers"] == 2 * len(load_catalogue().types)
     assert set(answer["files"]) == set(development_pki().files())
     code, _, errors = run("init", "--data", str(tmp_path / "t"), *URLS, "--json")
-    assert code == 4
+    assert code == 2
     assert json.loads(errors)["error"]["code"] == "configuration_invalid"
 
 
@@ -293,3 +293,12 @@ def test_help_has_an_example(name: str) -> None:
     assert code == 0
     assert "Example:" in out
     assert f"bauhinia trust {name}" in out
+
+
+def test_a_list_without_its_key_beside_it_names_the_option(made: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "list.jwt"
+    alone.write_bytes((made / "trust-list.jwt").read_bytes())
+    code, _, errors = run("show", str(alone))
+    assert code == 2
+    assert "--root" in errors
+    assert run("show", str(alone), "--root", str(made / "trust-root.jwk"))[0] == 0

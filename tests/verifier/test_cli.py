@@ -95,7 +95,7 @@ def test_init_makes_a_private_directory_and_says_the_key_once(shop_folder: Path)
         if path.suffix in (".key", ".db"):
             assert (path.stat().st_mode & 0o777) == 0o600, path.name
     again = run("init", "--data", shop_folder, "--trust", shop_folder, "--base-url", VERIFIER, "--json")
-    assert again.exit_code == 4
+    assert again.exit_code == 2
     assert json.loads(again.stderr)["error"]["code"] == "configuration_invalid"
 
 
@@ -111,13 +111,13 @@ def test_init_refuses_development_keys_in_production(pki_folder: Path, tmp_path:
         "--production",
         "--json",
     )
-    assert made.exit_code == 4
+    assert made.exit_code == 2
     assert json.loads(made.stderr)["error"]["code"] == "development_key_refused"
 
 
 def test_init_refuses_plain_http_away_from_loopback(pki_folder: Path, tmp_path: Path) -> None:
     made = run("init", "--data", tmp_path / "p", "--trust", pki_folder, "--base-url", "http://shop.test")
-    assert made.exit_code == 4
+    assert made.exit_code == 2
     assert made.stderr.startswith("bauhinia: error: ")
 
 
@@ -355,7 +355,7 @@ def test_every_command_has_help_with_an_example() -> None:
     ("words", "exit_code", "code"),
     [
         (["request", "--policy", "liquor18"], 2, "usage"),
-        (["request", "--data", "nowhere", "--policy", "x"], 4, "configuration_invalid"),
+        (["request", "--data", "nowhere", "--policy", "x"], 2, "configuration_invalid"),
         (["nonsense"], 2, "usage"),
     ],
 )
