@@ -168,6 +168,7 @@ def _pages(app: Flask) -> None:
         "csrf_field": csrf_field,
         "qr": _qr,
         "error_text": error_text,
+        "duration": lambda seconds: _texts().duration(seconds, language()),
     }
     cast("dict[str, Any]", app.jinja_env.globals).update(known)
     app.context_processor(lambda: {"lang": language(), "other_lang": _other_language()})

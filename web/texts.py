@@ -37,6 +37,16 @@ class Texts:
         except (KeyError, IndexError):
             raise ConfigurationInvalid(f"text {key} is missing, or a value for it") from None
 
+    def duration(self, seconds: int, lang: str) -> str:
+        """A time in the largest unit that it is a whole number of: "90 seconds", "1 hour"."""
+        if seconds % 3600 == 0 and seconds:
+            number, one, many = seconds // 3600, "duration.hour", "duration.hours"
+        elif seconds % 60 == 0 and seconds:
+            number, one, many = seconds // 60, "duration.minute", "duration.minutes"
+        else:
+            number, one, many = seconds, "duration.second", "duration.seconds"
+        return self.text(one if number == 1 else many, lang, number=number)
+
     def error(self, error: BauhiniaError | str, lang: str) -> str:
         """What a person is told about an error or its code; where a leaf has no text, its branch speaks."""
         kind = _BY_CODE.get(error, Refusal) if isinstance(error, str) else type(error)

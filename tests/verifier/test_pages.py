@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,20 @@ def declined(shop: Shop, request: AuthorizationRequest) -> None:
 
 def another_type(shop: Shop, request: AuthorizationRequest) -> None:
     shop.post(request, {"response": "nonsense"})
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "Deleted after 90 seconds."), ("zh-Hant", "90秒後刪除。")])
+def test_retention_is_said_in_its_own_unit(tmp_path: Path, lang: str, said: str) -> None:
+    policy = json.loads(files("verifier").joinpath("policies/liquor18.json").read_bytes())
+    folder = tmp_path / "shop" / "policies"
+    folder.mkdir(parents=True)
+    (folder / "liquor18.json").write_text(json.dumps({**policy, "retention_seconds": 90}))
+    shop = Shop(tmp_path / "shop")
+    page = shop.browser().get(f"/counter/liquor18?lang={lang}", base_url=VERIFIER, headers=HTML)
+    assert said in page.text
+    till, path, request = begin(shop, "liquor18", lang)
+    show(age(True), "age_over_18")(shop, request)
+    assert said in till.get(path, base_url=VERIFIER, headers=HTML).text
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

@@ -106,3 +106,19 @@ def test_w17_plain_keeps_words_and_drops_what_hides() -> None:
     assert plain("  陳大文  Café\u0301 ") == "陳大文 Café\u0301"
     assert plain("a\u202eb\x00c\u200dd") == "a b c d"
     assert len(plain("x" * 5000)) == 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "en", "zh"),
+    [
+        (0, "0 seconds", "0秒"),
+        (1, "1 second", "1秒"),
+        (60, "1 minute", "1分鐘"),
+        (90, "90 seconds", "90秒"),
+        (900, "15 minutes", "15分鐘"),
+        (3600, "1 hour", "1小時"),
+        (86400, "24 hours", "24小時"),
+    ],
+)
+def test_durations_have_the_right_unit_and_number(seconds: int, en: str, zh: str) -> None:
+    assert (TEXTS.duration(seconds, "en"), TEXTS.duration(seconds, "zh-Hant")) == (en, zh)
