@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
 from types import MappingProxyType
@@ -46,7 +46,8 @@ class ClaimType:
 
     ``alone`` says whether it may be shown without any other claim. ``law`` names what it serves.
     ``max_bytes`` bounds the UTF-8 text: more would not fit an mdoc item (ISO/IEC 18013-5) of 119 bytes.
-    ``max_items`` bounds the entries of ``strings``.
+    ``max_items`` bounds the entries of ``strings``. ``values`` says what each value of ``enum``, as text, is
+    called.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ClaimType:
     law: str | None = None
     max_bytes: int | None = None
     max_items: int | None = None
+    values: Mapping[str, Labels] = field(default_factory=dict[str, Labels])
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +232,7 @@ def _claim(data: Mapping[str, Any]) -> ClaimType:
         law=data.get("law"),
         max_bytes=data.get("max_bytes"),
         max_items=data.get("max_items"),
+        values=MappingProxyType(data.get("values", {})),
     )
 
 
@@ -239,6 +242,8 @@ def _lint(type: CredentialType, file: str) -> None:
         raise CatalogueMalformed(f"{file}: more than {MAX_DIGESTS} claims")
     if len({claim.name for claim in type.claims}) != len(type.claims):
         raise CatalogueMalformed(f"{file}: a claim name is repeated")
+    if any(list(claim.values) != [str(value) for value in claim.enum or ()] for claim in type.claims):
+        raise CatalogueMalformed(f"{file}: the values of a claim are not those that have names")
     if len({claim.element for claim in type.claims}) != len(type.claims):
         raise CatalogueMalformed(f"{file}: an element name is repeated")
     if any(claim.namespace not in (ISO_NAMESPACE, type.doctype) for claim in type.claims):

@@ -555,7 +555,7 @@ class VaultInvalid(
 class VaultRolledBack(
     Fault,
     code="vault_rolled_back",
-    advice="An older copy of the vault was put back: spent copies could be shown twice. Re-issue instead.",
+    advice="An older copy was put back, whose copies may be spent: `bauhinia wallet sync --discard-copies`.",
 ): ...
 class BackupInvalid(
     Fault,

@@ -7,7 +7,7 @@ the browser shows its cookie to every port of 127.0.0.1, but it tells the key to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,11 @@ from web.texts import load_texts
 
 from .desk import Desk, Refused, Result
 from .exchange import accept, begin_sign_in, finish_sign_in, open_offer, sync
-from .holding import Holding, awaited, warnings
+from .holding import Stock, awaited, stocks, warnings
 from .opening import open_wallet
 from .presenting import Question, answer, decline, look
 from .wallet import Wallet
+from .words import about, value_words
 
 _TOKEN = "unlocked"  # noqa: S105 - the name of a cookie's member
 
@@ -103,10 +104,17 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
     def front() -> ResponseReturnValue:
         wallet = mine()
         held, now = wallet.holdings(), wallet.now()
+        low = {w.configuration: w for w in warnings(held, now=now)}
+        found = stocks(held, now=now)
         return render_template(
             "wallet.html",
-            cards=[_card(wallet, h.batch.configuration, held) for h in _newest(held)],
-            low={w.configuration: w for w in warnings(held, now=now)},
+            cards=[_card(wallet, stock) for stock in found],
+            gone=[
+                {**_title(wallet, name), "id": name}
+                for name in low
+                if name not in {stock.batch.configuration for stock in found}
+            ],
+            low=low,
             link=request.args.get("link", ""),
             refusal=None,
         )
@@ -114,10 +122,12 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
     @app.get("/open/<key>/card/<configuration>")
     def card(configuration: str) -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
         wallet = mine()
-        held = wallet.holdings()
-        if not any(h.batch.configuration == configuration for h in held):
-            raise NotFound("the wallet holds no such credential")
-        return render_template("card.html", card=_card(wallet, configuration, held))
+        held, now = wallet.holdings(), wallet.now()
+        for stock in stocks(held, now=now):
+            if stock.batch.configuration == configuration:
+                low = {w.configuration: w for w in warnings(held, now=now)}
+                return render_template("card.html", card=_card(wallet, stock), low=low.get(configuration))
+        raise NotFound("the wallet holds no such credential")
 
     @app.post("/open/<key>/sync")
     def sync_() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
@@ -129,7 +139,9 @@ def create_app(data: Path, *, settings: Settings, opening: Callable[[str], Walle
 
     @app.get("/open/<key>/log")
     def log() -> ResponseReturnValue:  # pyright: ignore[reportUnusedFunction]
-        return render_template("log.html", entries=mine().log())
+        wallet = mine()
+        lines = [(entry, about(wallet.catalogue, entry)) for entry in wallet.log()]
+        return render_template("log.html", lines=lines)
 
     # --- What comes in: a link pasted, or a picture of a QR code
 
@@ -265,25 +277,19 @@ def _title(wallet: Wallet, configuration: str) -> dict[str, Any]:
         return {"label": {"en": configuration, "zh-Hant": configuration}, "format": ""}
 
 
-def _newest(held: Sequence[Holding]) -> list[Holding]:
-    return list({h.batch.configuration: h for h in held}.values())
-
-
-def _card(wallet: Wallet, configuration: str, held: Sequence[Holding]) -> dict[str, Any]:
-    mine = [h for h in held if h.batch.configuration == configuration]
-    batch = mine[-1].batch
+def _card(wallet: Wallet, stock: Stock) -> dict[str, Any]:
+    batch = stock.batch
     type = wallet.catalogue.by_identifier(batch.type)
-    facts: list[tuple[Mapping[str, str], object]] = []
+    facts: list[tuple[Mapping[str, str], Mapping[str, str]]] = []
     for claim in type.claims:
-        facts += [
-            (claim.label, value) for _, value in select(batch.claims, type.path(batch.format, claim.name))
-        ]
+        path = type.path(batch.format, claim.name)
+        facts += [(claim.label, value_words(claim, value)) for _, value in select(batch.claims, path)]
     return {
-        **_title(wallet, configuration),
-        "id": configuration,
+        **_title(wallet, batch.configuration),
+        "id": batch.configuration,
         "issuer": wallet.issuer_name(batch.issuer),
-        "copies": sum(h.unspent for h in mine if h.batch.window.end > wallet.now()),
-        "ends": batch.window.end,
+        "copies": stock.copies,
+        "ends": stock.ends,
         "facts": facts,
         "awaited": bool(awaited(batch.claims, type=type, format=batch.format)),
     }

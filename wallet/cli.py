@@ -31,16 +31,17 @@ from credentials.model import Seconds
 from openid4vc.vci import Offer
 from web.console import CommandGroup, answer, ask, example, json_option, serve_options
 from web.keyfiles import read_file, write_private_file
-from web.texts import plain
 
 from .backup import MAX_BYTES, Reissue, read_backup, write_backup
 from .exchange import Received, accept, begin_sign_in, finish_sign_in, open_offer, sync
-from .holding import Holding, awaited, warnings
+from .holding import awaited, stocks, warnings
 from .opening import create_wallet, open_wallet, restore_wallet, settings_from, vault_path
 from .presenting import answer as send_answer
 from .presenting import decline, look, prepare
-from .screen import asked, consent_screen, label
+from .records import Batch
+from .screen import asked, consent_screen, label, low_line
 from .wallet import Wallet, clock
+from .words import about, value_words
 
 PASSPHRASE: Final = "BAUHINIA_PASSPHRASE"  # noqa: S105 - the name of the setting
 DEFAULT_PORT: Final = 8403
@@ -233,33 +234,34 @@ def list_(data: Path, as_json: bool) -> None:
     """What the wallet holds, how many copies are left, and what runs low."""
     mine = _open(data)
     held, now = mine.holdings(), mine.now()
+    found = stocks(held, now=now)
     rows = [
         {
-            "id": h.batch.configuration,
-            "type": mine.catalogue.by_identifier(h.batch.type).name,
-            "format": h.batch.format,
-            "issuer": h.batch.issuer,
-            "copies": h.unspent,
-            "valid_until": h.batch.window.end,
-            "usable": h.usable(now),
-            "awaited": _awaited(mine, h),
+            "id": s.batch.configuration,
+            "type": mine.catalogue.by_identifier(s.batch.type).name,
+            "format": s.batch.format,
+            "issuer": s.batch.issuer,
+            "copies": s.copies,
+            "valid_until": s.ends,
+            "usable": s.usable,
+            "revoked": s.revoked,
+            "awaited": _awaited(mine, s.batch),
         }
-        for h in held
+        for s in found
     ]
     low = [{"id": w.configuration, "reason": w.reason, "copies": w.left} for w in warnings(held, now=now)]
     lines: list[str] = []
-    for h in held:
+    for s in found:
         lines.append(
-            f"{h.batch.configuration:36} {h.unspent:3} copies  until {_day(h.batch.window.end)}  "
-            f"{label(mine.catalogue.by_identifier(h.batch.type).label)}"
+            f"{s.batch.configuration:36} {s.copies:3} copies  until {_day(s.ends)}  "
+            f"{label(mine.catalogue.by_identifier(s.batch.type).label)}"
         )
-        lines += [f"  {AWAITED}"] if _awaited(mine, h) else []
-    lines += [f"low: {w['id']} ({w['reason']}): bauhinia wallet sync" for w in low]
+        lines += [f"  {AWAITED}"] if _awaited(mine, s.batch) else []
+    lines += [f"{w['id']}: {low_line(str(w['reason']))}" for w in low]
     answer({"credentials": rows, "warnings": low}, *(lines or ["The wallet is empty."]), as_json=as_json)
 
 
-def _awaited(mine: Wallet, holding: Holding) -> list[str]:
-    batch = holding.batch
+def _awaited(mine: Wallet, batch: Batch) -> list[str]:
     type = mine.catalogue.by_identifier(batch.type)
     return [claim.name for claim in awaited(batch.claims, type=type, format=batch.format)]
 
@@ -271,10 +273,10 @@ def _awaited(mine: Wallet, holding: Holding) -> list[str]:
 def show(id: str, data: Path, as_json: bool) -> None:
     """All claims of one credential, on this screen only. ID is as printed by `list`."""
     mine = _open(data)
-    found = [h for h in mine.holdings() if h.batch.configuration == id]
+    found = [h.batch for h in mine.holdings() if h.batch.configuration == id]
     if not found:
         raise NoMatchingCredential("the wallet holds no such credential", hint="bauhinia wallet list")
-    batch, missing = found[-1].batch, _awaited(mine, found[-1])
+    batch, missing = found[-1], _awaited(mine, found[-1])
     type = mine.catalogue.by_identifier(batch.type)
     claims: dict[str, Any] = {}
     lines = [label(type.label), f"from {label(mine.issuer_name(batch.issuer))}"]
@@ -282,7 +284,7 @@ def show(id: str, data: Path, as_json: bool) -> None:
         try:
             claim = type.claim_at(path)
             claims[claim.name] = value
-            lines.append(f"  {label(claim.label)}: {value}")
+            lines.append(f"  {label(claim.label)}: {label(value_words(claim, value))}")
         except TypeMismatch:
             claims["/".join(path)] = value
     answer(
@@ -311,17 +313,14 @@ def _leaves(claims: Mapping[str, Any], format: str) -> list[tuple[tuple[str, ...
 @json_option
 def log_(data: Path, as_json: bool) -> None:
     """Who asked for what, when, and what was sent: names of claims, never values."""
-    entries = _open(data).log()
+    mine = _open(data)
+    entries = mine.log()
     answer(
         {"log": [entry.body() for entry in entries]},
         *(
             f"{_day(entry.when)}  {entry.event:10} {label(entry.who)}"
             + (f"; {label(entry.purpose)}" if entry.purpose else "")
-            + (
-                f": {', '.join(map(plain, entry.claims or entry.types))}"
-                if entry.claims or entry.types
-                else ""
-            )
+            + (f": {', '.join(map(label, about(mine.catalogue, entry)))}" if entry.types else "")
             + (f" ({entry.code})" if entry.code else "")
             for entry in entries
         ),

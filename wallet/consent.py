@@ -21,6 +21,7 @@ from openid4vc.vp import Asked, AuthorizationRequest, over_asking
 from web.texts import plain
 
 from .holding import FormatChoice, Holding, format_choices
+from .words import value_words
 
 # Scripts whose letters pass for one another: two of them in one name is how names are forged.
 _LOOKALIKE: Final = (
@@ -59,11 +60,13 @@ def name_to_show(text: str) -> Name:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One claim that would be sent. ``label`` is from the catalogue; ``value`` is the holder's own."""
+    """One claim that would be sent. ``label`` is from the catalogue; ``value`` is the holder's own, and
+    ``words`` says it to a person."""
 
     claim: str
     label: Labels
     value: object
+    words: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,9 @@ def build_consent(
                 claim = _claim(catalogue, batch.type, batch.format, place)
                 if claim is None:
                     text = "/".join(map(str, place))
-                    shown[place] = Shown(text, {"en": text, "zh-Hant": text}, value)
+                    shown[place] = Shown(text, {"en": text, "zh-Hant": text}, value, value_words(None, value))
                 else:
-                    shown[place] = Shown(claim.name, claim.label, value)
+                    shown[place] = Shown(claim.name, claim.label, value, value_words(claim, value))
         names = {entry.claim for entry in shown.values()}
         hidden = tuple(
             claim.label

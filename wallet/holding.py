@@ -49,6 +49,42 @@ def holdings(batches: Iterable[Batch], copies: Iterable[Copy]) -> tuple[Holding,
     return tuple(Holding(batch, left.get(batch.id, 0)) for batch in ordered)
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What is left of one configuration, over its batches: ``copies`` that may be shown, until ``ends``.
+
+    ``batch`` is the one that ends last. ``revoked``: there was more, and the issuer took it back.
+    """
+
+    batch: Batch
+    copies: int
+    ends: Seconds
+    usable: bool
+    revoked: bool
+
+
+def stocks(held: Sequence[Holding], *, now: Seconds) -> tuple[Stock, ...]:
+    """One entry per configuration that has copies left in a window that has not ended; revoked ones too."""
+    by_configuration: dict[str, list[Holding]] = {}
+    for holding in held:
+        if holding.unspent and holding.batch.window.end > now:
+            by_configuration.setdefault(holding.batch.configuration, []).append(holding)
+    found: list[Stock] = []
+    for mine in by_configuration.values():
+        good = [h for h in mine if not h.batch.revoked]
+        last = (good or mine)[-1].batch
+        found.append(
+            Stock(
+                batch=last,
+                copies=sum(h.unspent for h in good),
+                ends=last.window.end,
+                usable=any(h.usable(now) for h in good),
+                revoked=not good,
+            )
+        )
+    return tuple(found)
+
+
 def candidates(held: Sequence[Holding], *, now: Seconds) -> tuple[Candidate, ...]:
     """What may answer a query now: in force, with a copy left. ``ref`` is the id of the batch."""
     return tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from web.texts import plain
+from web.texts import load_texts, plain
 
 from .consent import Consent
 
@@ -15,6 +15,12 @@ def label(texts: Mapping[str, str]) -> str:
     return " / ".join(
         dict.fromkeys(text for lang in ("en", "zh-Hant") if (text := plain(texts.get(lang, ""))))
     )
+
+
+def low_line(reason: str) -> str:
+    """A warning of `wallet list`, and what to do about it."""
+    told = label(load_texts().entries[f"wallet.low.{reason}"])
+    return told if reason == "revoked" else f"{told} (bauhinia wallet sync)"
 
 
 def asked(consent: Consent) -> dict[str, Any]:
@@ -50,9 +56,7 @@ def consent_screen(consent: Consent) -> list[str]:
         lines.append(f"  {consent.legal_basis}")
     for item in consent.items:
         lines.append(f"{label(item.label)}  [{item.format.format}]")
-        lines += [
-            f"  sends / 提供: {plain(label(shown.label))} = {plain(shown.value)}" for shown in item.shown
-        ]
+        lines += [f"  sends / 提供: {label(shown.label)} = {label(shown.words)}" for shown in item.shown]
         lines.append(f"  keeps hidden / 不提供: {len(item.hidden)} other statements / 項其他資料")
         lines.append(f"  copies left afterwards / 餘下副本: {item.left_after}")
     return lines

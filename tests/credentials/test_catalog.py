@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
@@ -271,6 +272,11 @@ AGE, SCHEME = "age-1.json", "eligibility-cvs-2023-1.json"
         (AGE, lambda data: set_in(data, "claims", 0, "element", value="age_over_15")),
         (AGE, lambda data: set_in(data, "claims", 0, "name", value="x" * 33)),
         (AGE, lambda data: set_in(data, "claims", 0, "kind", value="string")),
+        (AGE, lambda data: data["claims"][-1].pop("values")),
+        (AGE, lambda data: data["claims"][-1]["values"].pop("70+")),
+        (AGE, lambda data: data["claims"][-1]["values"]["70+"].pop("zh-Hant")),
+        (AGE, lambda data: set_in(data, "claims", -1, "values", "71+", value={"en": "x", "zh-Hant": "x"})),
+        (AGE, lambda data: set_in(data, "claims", 0, "values", value={"true": {"en": "x", "zh-Hant": "x"}})),
         (AGE, lambda data: set_in(data, "rule", value=json.loads(files()[SCHEME])["rule"])),
         (SCHEME, lambda data: data.pop("rule")),
         (SCHEME, lambda data: data["rule"]["tiers"].pop()),
@@ -305,3 +311,13 @@ def test_a_catalogue_without_schema_is_refused() -> None:
 def test_a_type_under_a_second_file_name_is_refused() -> None:
     with pytest.raises(CatalogueMalformed):
         read_catalogue(files() | {"age-one.json": files()[AGE]}, base=BASE)
+
+
+def test_every_value_has_a_name_in_both_languages() -> None:
+    for type in TYPES:
+        for claim in type.claims:
+            assert list(claim.values) == [str(value) for value in claim.enum or ()]
+            for named in claim.values.values():
+                assert set(named) == {"en", "zh-Hant"}
+                assert "_" not in named["en"]
+                assert not re.search("[A-Za-z]", named["zh-Hant"])

@@ -13,10 +13,13 @@ from click.testing import CliRunner, Result
 from pki_fixture import development_pki
 from wallet_parties import ADULT, TX_CODE, World, sd_query
 
+from credentials.calendar import DAY, midnight
 from credentials.errors import BauhiniaError
+from credentials.model import Value
 from openid4vc.vci import Offer, offer_link
 from openid4vc.vpresponse import VpRefusal
 from wallet import cli, opening
+from wallet.exchange import Synced
 from wallet.sealing import CHEAPEST
 from wallet.vault import Vault
 from wallet.wallet import Wallet
@@ -218,7 +221,9 @@ def test_y4_an_older_vault_put_back_is_refused_until_its_copies_are_discarded(ma
     machine.json("present", machine.world.verifier.ask(sd_query("age_over_18")), "--yes")
     (machine.data / "vault.db").write_bytes(older)
     link = machine.world.verifier.ask(sd_query("age_over_18"))
-    assert machine.refused("present", link, "--yes")["code"] == "vault_rolled_back"
+    error = machine.refused("present", link, "--yes")
+    assert error["code"] == "vault_rolled_back"
+    assert "bauhinia wallet sync --discard-copies" in error["hint"]
     assert len(machine.world.verifier.answers) == 1
     done = machine.json("sync", "--discard-copies")
     assert [item["copies"] for item in done["received"]] == [30]
@@ -274,3 +279,75 @@ def test_no_command_prints_a_claim_value_on_refusal(machine: Machine) -> None:
     assert isinstance(result.exception, SystemExit | BauhiniaError)
     assert "True" not in result.output
     assert "true" not in result.output
+
+
+def test_values_are_said_in_words(machine: Machine) -> None:
+    def values(_: int) -> dict[str, Value]:
+        return {"is_hk_resident": True, "home_district": "WC"}
+
+    machine.world.issuer.mint["values"] = values
+    machine.json("accept", offer(machine, "residency-1.sd-jwt"), "--tx-code", TX_CODE)
+    shown = machine.run("show", "residency-1.sd-jwt").stdout
+    assert "Home district / 居住地區: Wan Chai / 灣仔區" in shown
+    assert "Yes / 是" in shown
+    assert "True" not in shown
+    assert machine.json("show", "residency-1.sd-jwt")["claims"]["home_district"] == "WC"
+    query = sd_query("is_hk_resident", type="residency/1")
+    asked = machine.run("present", machine.world.verifier.ask(query, purpose="resident-discount"), "--yes")
+    assert asked.exit_code == 0
+    assert "Yes / 是" in asked.stdout
+    assert "True" not in asked.stdout
+    log = machine.run("log").stdout
+    assert "香港居民" in log
+    assert "is_hk_resident" not in log
+    assert "residency/1" not in log
+
+
+def test_the_list_has_one_line_for_each_credential(machine: Machine) -> None:
+    machine.json("accept", offer(machine), "--tx-code", TX_CODE)
+    machine.world.time += DAY
+    machine.json("sync", "--all")
+    (row,) = machine.json("list")["credentials"]
+    assert (row["id"], row["copies"], row["usable"], row["revoked"]) == ("age-1.sd-jwt", 60, True, False)
+    assert machine.run("list").stdout.count("age-1.sd-jwt") == 1
+    # The batch that ends last counts, and what has ended is gone.
+    assert row["valid_until"] == midnight(machine.world.time) + 7 * DAY
+    machine.world.time = row["valid_until"] - 1
+    assert [row["copies"] for row in machine.json("list")["credentials"]] == [30]
+    machine.world.time += 1
+    listed = machine.json("list")
+    assert listed["credentials"] == []
+    assert [w["reason"] for w in listed["warnings"]] == ["gone"]
+
+
+@pytest.mark.parametrize(
+    ("copies", "days", "reason", "told"),
+    [
+        (6, 0, None, ""),
+        (5, 0, "copies", "Few copies are left"),
+        (6, 4, None, ""),
+        (6, 5, "time", "It ends soon"),
+    ],
+)
+def test_the_list_warns_early(
+    machine: Machine, copies: int, days: int, reason: str | None, told: str
+) -> None:
+    """At five copies, and two days before the window ends."""
+    machine.world.time = midnight(machine.world.time) + DAY
+    machine.world.issuer.batch = copies
+    machine.json("accept", offer(machine), "--tx-code", TX_CODE)
+    machine.world.time += days * DAY
+    assert [w["reason"] for w in machine.json("list")["warnings"]] == ([reason] if reason else [])
+    printed = machine.run("list").stdout
+    assert (told in printed) if told else ("wallet sync" not in printed)
+
+
+def test_sync_tells_what_was_revoked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.json("accept", offer(machine), "--tx-code", TX_CODE)
+
+    def synced(*_: object, **options: object) -> Synced:
+        return Synced(False, (), 0, (), ("residency-1.mdoc",))
+
+    monkeypatch.setattr(cli, "sync", synced)
+    assert machine.json("sync")["revoked"] == ["residency-1.mdoc"]
+    assert "residency-1.mdoc: revoked by its issuer" in machine.run("sync").stdout

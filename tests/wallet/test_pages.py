@@ -17,7 +17,9 @@ from flask.testing import FlaskClient
 from pki_fixture import ISSUER, VERIFIER
 from wallet_parties import ADULT, TX_CODE, World, sd_query
 
+from credentials.calendar import DAY, midnight
 from credentials.errors import VaultLocked
+from credentials.model import Value
 from openid4vc.vci import AuthorizationCodeOffer, Offer, offer_link
 from openid4vc.vpresponse import VpRefusal
 from wallet.app import create_app
@@ -26,6 +28,7 @@ from wallet.vault import Vault
 from wallet.wallet import Wallet
 from web import qr
 from web.service import Settings
+from web.texts import load_texts
 
 BASE = "http://127.0.0.1:8403"
 
@@ -370,3 +373,87 @@ def test_the_real_timer_does_not_keep_the_process_alive() -> None:
     assert isinstance(other, threading.Timer)
     assert other.daemon
     other.cancel()
+
+
+def test_chinese_pages_say_values_in_chinese(world: World, browser: Browser) -> None:
+    def values(_: int) -> dict[str, Value]:
+        return {
+            "is_hk_resident": True,
+            "residency_class": "right_of_abode",
+            "permission_to_work": "any",
+            "home_district": "WC",
+        }
+
+    world.issuer.mint["values"] = values
+    world.stocked("residency-1.sd-jwt")
+    for lang, words in (
+        ("zh-Hant", ("居留權", "可從事任何工作", "灣仔區", "<dd>是</dd>")),
+        ("en", ("Right of abode", "Any work", "Wan Chai", "<dd>Yes</dd>")),
+    ):
+        page = browser.go(f"/card/residency-1.sd-jwt?lang={lang}")
+        for word in words:
+            assert word in page
+        for raw in ("right_of_abode", "<dd>any", "<dd>WC", "True"):
+            assert raw not in page
+    link = world.verifier.ask(sd_query("is_hk_resident", type="residency/1"), purpose="resident-discount")
+    browser.go("/?lang=zh-Hant")
+    assert "<dd>是</dd>" in browser.post("/open", link=link)
+    browser.post(browser.action("/yes"))
+    page = browser.go("/log")
+    assert "香港居民" in page
+    assert "is_hk_resident" not in page
+    assert "residency/1" not in page
+
+
+@pytest.mark.parametrize(
+    ("copies", "days", "told"),
+    [(6, 0, None), (5, 0, "low.copies"), (2, 0, "low.copies"), (6, 5, "low.time"), (6, 4, None)],
+)
+def test_the_pages_warn_early(
+    world: World, browser: Browser, copies: int, days: int, told: str | None
+) -> None:
+    """At five copies, and two days before the window ends."""
+    world.issuer.batch = copies
+    world.time = midnight(world.time) + DAY
+    world.stocked("age-1.sd-jwt")
+    world.time += days * DAY
+    for path in ("/", "/card/age-1.sd-jwt"):
+        page = browser.go(path)
+        for name in ("low.copies", "low.time"):
+            assert (load_texts().text(f"wallet.{name}", "en") in page) == (name == told)
+
+
+def test_what_is_gone_is_no_card_and_is_told(world: World, browser: Browser) -> None:
+    world.issuer.batch = 2
+    world.stocked("age-1.sd-jwt", "age-1.mdoc")
+    for _ in range(2):
+        browser.go("/")
+        browser.post("/open", link=world.verifier.ask(sd_query("age_over_18")))
+        browser.post(browser.action("/yes"))
+    page = browser.go("/")
+    assert 'id="gone-age-1.sd-jwt"' in page
+    assert 'id="card-age-1.sd-jwt"' not in page
+    assert "No copy can be shown now" in page
+    browser.go("/card/age-1.sd-jwt")
+    assert browser.status == 404
+
+
+def test_a_revocation_is_told_on_the_pages(world: World, browser: Browser) -> None:
+    world.issuer.refuse_refresh = True
+    world.stocked("age-1.sd-jwt")
+    (record,) = world.vault.records("batch")
+    with world.vault.writing() as rows:
+        rows.put("batch", {**record.body, "revoked": True}, id=record.id)
+    page = browser.go("/")
+    assert 'id="card-age-1.sd-jwt"' in page
+    assert "The issuer revoked it" in page
+    assert "0 copies left" in page
+
+
+def test_an_answer_without_receipt_is_told(world: World, browser: Browser) -> None:
+    world.stocked("age-1.sd-jwt")
+    world.verifier.lose_after = 1
+    browser.post("/open", link=world.verifier.ask(sd_query("age_over_18")))
+    page = browser.post(browser.action("/yes"))
+    assert 'id="sent"' in page
+    assert 'id="unconfirmed"' in page
