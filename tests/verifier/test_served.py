@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ import pytest
 from pki_fixture import development_pki, trust
 from verifier_fixture import BOTH, issue, present
 
-from bauhinia.processes import free_port
 from bauhinia.trust import write_pki
 from openid4vc.vp import build_response, open_request, parse_request_link
 
@@ -46,7 +46,9 @@ def test_v3_a_served_check_runs_under_the_hook(
     tmp_path: Path, format: str, planted: bool, status: int, outcome: str, code: str | None
 ) -> None:
     """The same answer to the same server: good as it is, and never accepted by one that looks up a name."""
-    now, url = int(time.time()), f"http://127.0.0.1:{free_port()}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        now, url = int(time.time()), f"http://127.0.0.1:{probe.getsockname()[1]}"
     pki = development_pki(verifier_url=url, now=now)
     write_pki(pki, tmp_path / "pki")
     command = [sys.executable, "-m", "bauhinia", "verifier"]
