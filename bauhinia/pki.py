@@ -38,7 +38,7 @@ LEAF_DAYS: Final = 456
 """Under the 457 days that ISO/IEC 18013-5 B.1.4 allows a document signer."""
 TLS_DAYS: Final = 397
 LIST_DAYS: Final = 365
-"""A development list cannot be renewed without new keys, so it lives a year; a production list lives days."""
+"""A development list lives a year (``bauhinia trust renew`` makes the next); a production list lives days."""
 EARLIER: Final = 2 * DAY
 """How long before ``now`` certificates begin: a credential of today is valid from Hong Kong midnight."""
 
@@ -83,6 +83,7 @@ class Pki:
     signers: Mapping[tuple[str, str], Identity]
     status: Identity
     verifier: Identity
+    desk: Identity
     tls_ca: Identity
     tls_server: Identity
     content: Mapping[str, Any]
@@ -99,6 +100,7 @@ class Pki:
             "root/root": self.root,
             "issuer/status": self.status,
             "verifier/access": self.verifier,
+            "desk/access": self.desk,
             "tls/server": self.tls_server,
             **{
                 f"issuer/{FORMAT_SLUGS[format]}--{self.catalogue.types[name].slug}": identity
@@ -127,7 +129,8 @@ def generate_key() -> ec.EllipticCurvePrivateKey:
 
 @cache
 def registrations() -> dict[str, Any]:
-    """The purposes that the development verifier is registered for (``registrations.json``)."""
+    """The two verifiers of the development list and their purposes (``registrations.json``): an ordinary one,
+    and a government desk that alone may ask for the identity card number."""
     content: dict[str, Any] = json.loads(
         resources.files("bauhinia").joinpath("registrations.json").read_bytes()
     )
@@ -138,6 +141,7 @@ def make_pki(
     *,
     issuer_url: str,
     verifier_url: str,
+    desk_url: str | None = None,
     now: Seconds,
     days: int = LIST_DAYS,
     catalogue: Catalogue | None = None,
@@ -145,10 +149,11 @@ def make_pki(
 ) -> Pki:
     """A whole development PKI: one signing key for each format and type, all under one root.
 
-    ``days`` is the life of the trust list. Raises :class:`ConfigurationInvalid` for URLs that are neither
+    ``days`` is the life of the trust list; ``desk_url`` is the government desk's, by default the verifier's.
+    Raises :class:`ConfigurationInvalid` for URLs that are neither
     https nor loopback, and for registered claims that the catalogue does not have.
     """
-    issuer, verifier_site = _site(issuer_url), _site(verifier_url)
+    issuer, verifier_site, desk_site = _site(issuer_url), _site(verifier_url), _site(desk_url or verifier_url)
     catalogue = catalogue if catalogue is not None else load_catalogue()
     root = _authority("Bauhinia development root", now=now, make_key=make_key)
     tls_ca = _authority("Bauhinia development TLS", now=now, make_key=make_key)
@@ -164,8 +169,10 @@ def make_pki(
     }
     status = leaf("status list signer", STATUS_SIGNER)
     verifier = leaf("verifier access", VERIFIER_ACCESS)
+    desk = leaf("government desk access", VERIFIER_ACCESS)
     server_key = make_key()
-    hosts = dict.fromkeys((*sorted(LOOPBACK_NAMES), str(issuer.hostname), str(verifier_site.hostname)))
+    sites = (issuer, verifier_site, desk_site)
+    hosts = dict.fromkeys((*sorted(LOOPBACK_NAMES), *(str(site.hostname) for site in sites)))
     server = Identity(
         server_key,
         _certificate(
@@ -184,8 +191,10 @@ def make_pki(
         catalogue,
         root=root.der,
         issuer_url=issuer_url.rstrip("/"),
-        verifier_origin=f"{verifier_site.scheme}://{verifier_site.netloc}",
-        verifier_certificate=verifier.sha256,
+        verifiers={
+            "verifier": (_origin(verifier_site), verifier.sha256),
+            "desk": (_origin(desk_site), desk.sha256),
+        },
         issued=now,
         expires=now + days * DAY,
     )
@@ -196,6 +205,7 @@ def make_pki(
         signers=signers,
         status=status,
         verifier=verifier,
+        desk=desk,
         tls_ca=tls_ca,
         tls_server=server,
         content=content,
@@ -208,21 +218,19 @@ def trust_content(
     *,
     root: bytes,
     issuer_url: str,
-    verifier_origin: str,
-    verifier_certificate: bytes,
+    verifiers: Mapping[str, tuple[str, bytes]],
     issued: Seconds,
     expires: Seconds,
     sequence: int = 1,
 ) -> dict[str, Any]:
-    """The trust list of a development PKI (shape: ``credentials/trustlist.py``)."""
+    """The trust list of a development PKI (shape: ``credentials/trustlist.py``).
+
+    ``verifiers``: by name in ``registrations.json``, the origin and the SHA-256 of the access certificate.
+    """
     registered = registrations()
-    for purpose in registered["purposes"]:
-        for type_name, names in purpose["claims"].items():
-            known = catalogue.types.get(type_name)
-            if known is None or not set(names) <= {claim.name for claim in known.claims}:
-                raise ConfigurationInvalid(
-                    f"purpose {purpose['id']} is registered for claims that the catalogue does not have"
-                )
+    for name in verifiers:
+        for purpose in registered[name]["purposes"]:
+            _check_purpose(purpose, catalogue)
     anchors = [b64encode(root).decode("ascii")]
     return {
         "version": 1,
@@ -234,7 +242,7 @@ def trust_content(
             {
                 "id": issuer_url,
                 "name": {"en": "Bauhinia development issuer", "zh-Hant": "洋紫荊開發用發證機構"},
-                "jurisdiction": "HK",
+                "jurisdictions": ["HK"],
                 "anchors": anchors,
                 "types": {
                     format: sorted(type.identifier(format) for type in catalogue.types.values())
@@ -247,13 +255,36 @@ def trust_content(
         "verifier_anchors": anchors,
         "verifiers": [
             {
-                "certificate_sha256": b64u(verifier_certificate),
-                "name": registered["name"],
-                "origins": [verifier_origin],
-                "purposes": registered["purposes"],
+                "certificate_sha256": b64u(certificate),
+                "name": registered[name]["name"],
+                "origins": [origin],
+                "purposes": registered[name]["purposes"],
             }
+            for name, (origin, certificate) in verifiers.items()
         ],
     }
+
+
+def _check_purpose(purpose: Mapping[str, Any], catalogue: Catalogue) -> None:
+    """Claims that exist and mean something as they are asked, on a ground that the type takes."""
+    where = f"purpose {purpose['id']} is registered for"
+    for type_name, names in purpose["claims"].items():
+        known = catalogue.types.get(type_name)
+        if known is None or not set(names) <= {claim.name for claim in known.claims}:
+            raise ConfigurationInvalid(f"{where} claims that the catalogue does not have")
+        if not any(known.claim(name).alone for name in names):
+            raise ConfigurationInvalid(f"{where} claims of {type_name} that say nothing by themselves")
+        if known.grounds and purpose["basis_code"] not in known.grounds:
+            raise ConfigurationInvalid(f"{where} {type_name} without one of the grounds that it takes")
+
+
+def renewed(content: Mapping[str, Any], *, now: Seconds, days: int) -> dict[str, Any]:
+    """The same list under the next number, from ``now`` and for ``days``."""
+    return {**content, "sequence": content["sequence"] + 1, "issued": now, "expires": now + days * DAY}
+
+
+def _origin(site: SplitResult) -> str:
+    return f"{site.scheme}://{site.netloc}"
 
 
 def _site(url: str) -> SplitResult:

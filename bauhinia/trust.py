@@ -1,4 +1,4 @@
-"""``bauhinia trust init | show``: make a development PKI, and say in words what a trust list trusts."""
+"""``bauhinia trust init | renew | show``: a development PKI, and in words what a trust list trusts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from rich.table import Table
 from credentials.calendar import HONG_KONG
 from credentials.catalog import load_catalogue
 from credentials.encoding import b64u
-from credentials.errors import ConfigurationInvalid, FileUnreadable, TypeMismatch
+from credentials.errors import ConfigurationInvalid, FileUnreadable, TrustListInvalid, TypeMismatch
+from credentials.jose import parse_compact
+from credentials.keys import PublicKey, software_sign
 from credentials.model import Seconds
-from credentials.trust import Trust, open_trust_list
+from credentials.trust import MAX_LIST_BYTES, TYP, Trust, open_trust_list, sign_trust_list
 from web.console import CommandGroup, answer, example, json_option
-from web.keyfiles import load_public_jwk, read_file, replace_file, write_private_file
+from web.keyfiles import load_private_key, load_public_jwk, read_file, replace_file, write_private_file
 
-from .pki import LIST_DAYS, Pki, make_pki
+from .pki import LIST_DAYS, Pki, make_pki, renewed
 
 LIST: str = "trust-list.jwt"
 ROOT: str = "trust-root.jwk"
+LIST_KEY: str = "root/list.key"
 
 
 @click.group(cls=CommandGroup)
@@ -46,6 +49,7 @@ def trust() -> None:
 )
 @click.option("--issuer-url", required=True, help="Base URL of the issuer; https, or http on loopback.")
 @click.option("--verifier-url", required=True, help="Base URL of the verifier.")
+@click.option("--desk-url", help="Base URL of the government desk; the verifier's if left out.")
 @click.option(
     "--days",
     type=click.IntRange(1, 450),
@@ -57,7 +61,15 @@ def trust() -> None:
     "--force", is_flag=True, help="Replace what is there: credentials of the old keys stop working."
 )
 @json_option
-def init(data: Path, issuer_url: str, verifier_url: str, days: int, force: bool, as_json: bool) -> None:
+def init(
+    data: Path,
+    issuer_url: str,
+    verifier_url: str,
+    desk_url: str | None,
+    days: int,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Make a development PKI: root, document signers, status signer, verifier access, TLS, trust list.
 
     Every certificate says "development only". Private keys are readable by you alone (mode 0600).
@@ -66,7 +78,13 @@ def init(data: Path, issuer_url: str, verifier_url: str, days: int, force: bool,
         raise ConfigurationInvalid(
             f"{data} already holds a PKI", hint="Choose another --data, or --force to replace all its keys."
         )
-    pki = make_pki(issuer_url=issuer_url, verifier_url=verifier_url, now=int(time.time()), days=days)
+    pki = make_pki(
+        issuer_url=issuer_url,
+        verifier_url=verifier_url,
+        desk_url=desk_url,
+        now=int(time.time()),
+        days=days,
+    )
     write_pki(pki, data)
     rows = [
         ("trust root (pin this)", ROOT, f"opens {LIST}"),
@@ -75,6 +93,7 @@ def init(data: Path, issuer_url: str, verifier_url: str, days: int, force: bool,
         ("document signers", "issuer/*--*.crt", f"{len(pki.signers)}: one for each format and type"),
         ("status signer", "issuer/status.crt", "signs status lists"),
         ("verifier access", "verifier/access.crt", "signs requests of the verifier"),
+        ("desk access", "desk/access.crt", "of the government desk, for the identity card number"),
         ("TLS", "tls/server.crt", "localhost and the hosts of both URLs; authority tls/ca.crt"),
     ]
     if as_json:
@@ -109,6 +128,52 @@ def write_pki(pki: Pki, data: Path) -> None:
             path.parent.chmod(0o700)
         else:
             replace_file(path, content)
+
+
+@trust.command(epilog=example("bauhinia trust renew --data ./trust --days 90"))
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Directory that `bauhinia trust init` made.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 450),
+    default=LIST_DAYS,
+    show_default=True,
+    help="Life of the new list, in days.",
+)
+@json_option
+def renew(data: Path, days: int, as_json: bool) -> None:
+    """Sign the trust list anew, with the next number: same content, a new time. Keys stay as they are.
+
+    Issuers take it with `bauhinia issuer publish --trust-list`, everybody else with `sync`.
+    """
+    key = load_private_key(data / LIST_KEY)
+    root = PublicKey.of(key.public_key())
+    # An expired list is renewed too: what matters is that this key signed it.
+    listed = parse_compact(_ascii(read_file(data / LIST)), typ=TYP, max_bytes=MAX_LIST_BYTES).verify(root)
+    content = renewed(listed, now=int(time.time()), days=days)
+    replace_file(data / LIST, sign_trust_list(content, software_sign(key)))
+    answer(
+        {
+            "ok": True,
+            "trust_list": str(data / LIST),
+            "sequence": content["sequence"],
+            "expires": content["expires"],
+        },
+        f"Trust list number {content['sequence']}, until {_day(content['expires'])}.",
+        f"Next: bauhinia issuer publish --data … --trust-list {data / LIST}",
+        as_json=as_json,
+    )
+
+
+def _ascii(data: bytes) -> str:
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise TrustListInvalid("the trust list is not a compact JWS") from None
 
 
 @trust.command(
@@ -146,7 +211,7 @@ def summary(opened: Trust) -> dict[str, Any]:
             {
                 "id": issuer.id,
                 "name": dict(issuer.name),
-                "jurisdiction": issuer.jurisdiction,
+                "jurisdictions": sorted(issuer.jurisdictions),
                 "types": {format: sorted(types) for format, types in issuer.types.items()},
                 "anchors": [
                     {"subject": anchor.subject, "sha256": b64u(anchor.sha256), "not_after": anchor.not_after}
@@ -163,7 +228,10 @@ def summary(opened: Trust) -> dict[str, Any]:
                 "name": dict(verifier.name),
                 "origins": list(verifier.origins),
                 "purposes": {
-                    purpose.id: {name: sorted(claims) for name, claims in purpose.claims.items()}
+                    purpose.id: {
+                        "basis_code": purpose.basis_code,
+                        "claims": {name: sorted(claims) for name, claims in purpose.claims.items()},
+                    }
                     for purpose in verifier.purposes.values()
                 },
             }
@@ -178,7 +246,8 @@ def _words(opened: Trust) -> list[str]:
         f"Signed by the pinned root. Holds from {_day(opened.issued)} until {_day(opened.expires)}.",
     ]
     for issuer in opened.issuers:
-        lines += ["", f"Issuer {issuer.id}: {_both(issuer.name)}, {issuer.jurisdiction}"]
+        lines += ["", f"Issuer {issuer.id}: {_both(issuer.name)}"]
+        lines.append(f"  may issue for {', '.join(sorted(issuer.jurisdictions))}")
         for anchor in issuer.anchors:
             lines.append(f"  anchor {anchor.subject}, until {_day(anchor.not_after)}")
         for format, identifiers in issuer.types.items():
@@ -192,7 +261,7 @@ def _words(opened: Trust) -> list[str]:
         for purpose in verifier.purposes.values():
             asked = "; ".join(f"{name}: {', '.join(sorted(c))}" for name, c in purpose.claims.items())
             lines.append(f"  {purpose.id}: may ask {asked}")
-            lines.append(f"    {_both(purpose.text)} ({purpose.legal_basis})")
+            lines.append(f"    {_both(purpose.text)} ({purpose.legal_basis}; {purpose.basis_code})")
     return lines
 
 

@@ -65,7 +65,10 @@ class ClaimType:
 
 @dataclass(frozen=True, eq=False)
 class CredentialType:
-    """One type: ``name`` is ``<type>/<major>``, as in ``age/1`` or ``eligibility/two_dollar_60/1``."""
+    """One type: ``name`` is ``<type>/<major>``, as in ``age/1`` or ``eligibility/two_dollar_60/1``.
+
+    ``grounds`` are the codes of the legal bases on which alone it may be asked for; empty: on any.
+    """
 
     name: str
     vct: str
@@ -78,6 +81,7 @@ class CredentialType:
     revocable: bool
     basis: str
     rule: Rule | None = None
+    grounds: frozenset[str] = frozenset()
 
     @property
     def slug(self) -> str:
@@ -217,6 +221,7 @@ def _type(data: Mapping[str, Any], base: str) -> CredentialType:
         revocable=data["revocable"],
         basis=data["basis"],
         rule=parse_rule(data["rule"]) if "rule" in data else None,
+        grounds=frozenset(data.get("grounds", ())),
     )
 
 

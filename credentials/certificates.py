@@ -58,7 +58,10 @@ _UNDERSTOOD: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid, x5
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """One certificate that follows the profile. ``purposes`` is ``None`` where it names none."""
+    """One certificate that follows the profile. ``purposes`` is ``None`` where it names none.
+
+    ``country`` is the countryName of the subject, ``None`` where there is none or more than one.
+    """
 
     der: bytes
     x509: x509.Certificate
@@ -70,6 +73,7 @@ class Certificate:
     signs_certificates: bool
     signs_data: bool
     purposes: frozenset[str] | None
+    country: str | None
 
     @property
     def sha256(self) -> bytes:
@@ -110,7 +114,8 @@ def read_certificate(der: bytes) -> Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         # The library reads these on demand: do it here, where an error is expected.
-        _ = certificate.subject, certificate.issuer
+        _ = certificate.issuer
+        countries = certificate.subject.get_attributes_for_oid(NameOID.COUNTRY_NAME)
         extensions = certificate.extensions
         public = certificate.public_key()
         not_before = int(certificate.not_valid_before_utc.timestamp())
@@ -155,6 +160,7 @@ def read_certificate(der: bytes) -> Certificate:
         signs_certificates=usage is not None and usage.key_cert_sign,
         signs_data=usage is not None and usage.digital_signature,
         purposes=purposes,
+        country=str(countries[0].value) if len(countries) == 1 else None,
     )
 
 

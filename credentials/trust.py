@@ -50,11 +50,12 @@ _MAX_REMEMBERED: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class TrustedSigner:
-    """A key the list vouches for. ``issuer`` is what a credential must name as its issuer."""
+    """A key the list vouches for. ``issuer`` is what a credential must name as its issuer; ``jurisdiction``
+    the country that the signer's certificate names (``None``: a status signer's need not name one)."""
 
     issuer: str
     name: Mapping[str, str]
-    jurisdiction: str
+    jurisdiction: str | None
     key: PublicKey
     not_before: Seconds
     not_after: Seconds
@@ -126,10 +127,13 @@ class Trust:
         # 3. It is valid now and was when it signed (RFC 5280, 6.1.3 (a) (2); shell model).
         path.check_time(now, what="verification")
         path.check_time(signed_at, what="signing")
-        # 4. The anchor's issuer may issue this type (X7: trust is scoped).
+        # 4. The anchor's issuer may issue this type, for this country (X7: trust is scoped).
         issuer = next(entry for entry in self.issuers if path.anchor in entry.anchors)
         if type not in issuer.types[format]:
             raise IssuerOutOfScope("the issuer may not issue this type of credential")
+        # ISO/IEC 18013-5 B.1.4: the document signer names one country.
+        if path.leaf.country not in issuer.jurisdictions:
+            raise IssuerOutOfScope("the issuer may not issue for the country its certificate names")
         # 5. The key was in use when it signed.
         since = _retired_since(issuer, path)
         if since is not None and signed_at >= since:
@@ -193,7 +197,7 @@ def _signer(issuer: IssuerEntry, path: Path) -> TrustedSigner:
     return TrustedSigner(
         issuer=issuer.id,
         name=issuer.name,
-        jurisdiction=issuer.jurisdiction,
+        jurisdiction=path.leaf.country,
         key=path.leaf.key,
         not_before=path.not_before,
         not_after=path.not_after,

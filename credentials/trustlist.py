@@ -1,13 +1,14 @@
 """The content of a trust list: its nouns, and the reader that refuses every other shape.
 
     {"version": 1, "environment": "development" | "production", "sequence": 1, "issued": s, "expires": s,
-     "issuers": [{"id": URL, "name": {"en", "zh-Hant"}, "jurisdiction": "HK", "anchors": [base64 DER],
+     "issuers": [{"id": URL, "name": {"en", "zh-Hant"}, "jurisdictions": ["HK"], "anchors": [base64 DER],
                   "types": {"dc+sd-jwt": [vct], "mso_mdoc": [doctype]},
                   "status": {"anchors": [base64 DER], "uris": [prefix ending in "/"]},
                   "retired": [{"key_thumbprint": b64u (RFC 7638), "since": s}]}],
      "verifier_anchors": [base64 DER],
      "verifiers": [{"certificate_sha256": b64u, "name": {…}, "origins": [origin],
-                    "purposes": [{"id", "text": {…}, "legal_basis", "claims": {type name: [claim name]}}]}]}
+                    "purposes": [{"id", "text": {…}, "legal_basis", "basis_code",
+                                  "claims": {type name: [claim name]}}]}]}
 
 Times are seconds since 1970. A member that is not listed here is refused: a list that means more than its
 reader understands is not trusted halfway.
@@ -42,11 +43,16 @@ _MAX_TEXT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """Why a verifier asks, and the most it may ask for: claim names by type name of the catalogue."""
+    """Why a verifier asks, and the most it may ask for: claim names by type name of the catalogue.
+
+    ``legal_basis`` is for people. ``basis_code`` names the ground for programs (``pcpd-2.3.1``: paragraph
+    2.3.1 of the Code of Practice on the Identity Card Number); types may demand certain ones.
+    """
 
     id: str
     text: Mapping[str, str]
     legal_basis: str
+    basis_code: str
     claims: Mapping[str, frozenset[str]]
 
 
@@ -64,6 +70,9 @@ class Registration:
 class IssuerEntry:
     """An issuer, where its chains end, and what it may issue: identifiers (vct or doctype) by format.
 
+    ``jurisdictions`` are the countries (ISO 3166-1 alpha-2) it may issue for; a signer's certificate names
+    one of them.
+
     ``retired`` gives, by JWK thumbprint of a signer's key, the moment from which on its signatures count no
     more; 0 for a key that was stolen, since a thief writes whatever date helps. Keys are retired and not
     certificates: of an ECDSA signature anybody can make a second one, so a certificate has no one hash.
@@ -71,7 +80,7 @@ class IssuerEntry:
 
     id: str
     name: Mapping[str, str]
-    jurisdiction: str
+    jurisdictions: frozenset[str]
     anchors: tuple[Certificate, ...]
     types: Mapping[str, frozenset[str]]
     status_anchors: tuple[Certificate, ...]
@@ -128,12 +137,13 @@ def read_content(payload: object) -> Content:
 
 
 def _issuer(value: object) -> IssuerEntry:
-    entry = _object(value, "id name jurisdiction anchors types status retired", "issuer")
+    entry = _object(value, "id name jurisdictions anchors types status retired", "issuer")
     types = _object(entry["types"], " ".join(FORMATS), "types")
     status = _object(entry["status"], "anchors uris", "status")
     retired = _array(entry["retired"], _retirement, "retired")
-    if re.fullmatch("[A-Z]{2}", jurisdiction := _text(entry["jurisdiction"], "jurisdiction")) is None:
-        raise TrustListInvalid("jurisdiction is not two capital letters")
+    jurisdictions = _array(entry["jurisdictions"], _country, "jurisdictions")
+    if not jurisdictions:
+        raise TrustListInvalid("an issuer of no jurisdiction")
     uris = _array(status["uris"], _url, "uris")
     # Without the slash, "https://a.example/status" would also vouch for "https://a.example/status-of-eve".
     if not all(uri.endswith("/") for uri in uris):
@@ -141,7 +151,7 @@ def _issuer(value: object) -> IssuerEntry:
     return IssuerEntry(
         id=_url(entry["id"]),
         name=_languages(entry["name"], "name"),
-        jurisdiction=jurisdiction,
+        jurisdictions=frozenset(jurisdictions),
         anchors=_array(entry["anchors"], _anchor, "anchors"),
         types=MappingProxyType(
             {name: frozenset(_array(types[name], _identifier, "types")) for name in sorted(FORMATS)}
@@ -171,7 +181,7 @@ def _registration(value: object) -> Registration:
 
 
 def _purpose(value: object) -> Purpose:
-    entry = _object(value, "id text legal_basis claims", "purpose")
+    entry = _object(value, "id text legal_basis basis_code claims", "purpose")
     claims = entry["claims"]
     if not isinstance(claims, dict):
         raise TrustListInvalid("claims of a purpose are not an object")
@@ -180,6 +190,7 @@ def _purpose(value: object) -> Purpose:
         id=_name(entry["id"]),
         text=_languages(entry["text"], "purpose text"),
         legal_basis=_text(entry["legal_basis"], "legal_basis"),
+        basis_code=_basis_code(entry["basis_code"]),
         claims=MappingProxyType(
             {
                 _name(type_name): frozenset(_array(names, _name, "claims"))
@@ -231,6 +242,18 @@ def _languages(value: object, what: str) -> Mapping[str, str]:
 def _name(value: object) -> str:
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         raise TrustListInvalid("not a name of letters, digits, '_', '-' and '/'")
+    return value
+
+
+def _basis_code(value: object) -> str:
+    if not isinstance(value, str) or re.fullmatch(r"[a-z0-9][a-z0-9.\-]{0,63}", value) is None:
+        raise TrustListInvalid("not a code of a legal basis")
+    return value
+
+
+def _country(value: object) -> str:
+    if not isinstance(value, str) or re.fullmatch("[A-Z]{2}", value) is None:
+        raise TrustListInvalid("jurisdiction is not two capital letters")
     return value
 
 

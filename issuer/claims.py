@@ -82,8 +82,8 @@ def facts_of(person: Person, window: Window) -> Facts:
     """The facts that rules may name, true on every day of ``window``; unknown ones are missing.
 
     Ages, and years of residence, are the range they have over the window and over what is unknown of the
-    birth date. Status of residence is that of the first day: when it lapses, :mod:`issuer.lapse` revokes the
-    credential.
+    birth date. Status of residence is that of the first day: when it lapses, :func:`lapsed` finds it and
+    the next publication revokes.
     """
     first, last = calendar.first_day(window), calendar.last_day(window)
     facts: dict[str, Fact] = {
@@ -125,6 +125,24 @@ def permission_expired(person: Person, day: date) -> bool | None:
     if person.stay != "C" or person.stay_until is None:
         return None
     return person.stay_until < day
+
+
+def lapsed(type: CredentialType, person: Person, window: Window, today: Window) -> bool:
+    """Whether a copy of ``window`` says what the register no longer does. ``today`` is one day long.
+
+    An entitlement lapses when its rule is not certainly met today; residence, when a status that held on the
+    first day of the window has ended; the number, when none is registered. Personal details do not lapse.
+    """
+    if type.rule is not None:
+        try:
+            entitle(type.rule, facts_of(person, today))
+        except NotEntitled:
+            return True
+        return False
+    if type.name == "residency/1":
+        first, now = calendar.first_day(window), calendar.first_day(today)
+        return _residence(person, first) != _residence(person, now)
+    return type.name == "hkid-number/1" and person.hkid is None
 
 
 def _residence(person: Person, day: date) -> dict[str, Fact]:

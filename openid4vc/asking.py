@@ -38,13 +38,21 @@ def over_asking(request: AuthorizationRequest, catalogue: Catalogue) -> tuple[As
     """What the request asks and the verifier did not register for the purpose it names; empty is good.
 
     Claims of every option count, also of those that the wallet would not choose. An unregistered verifier, no
-    purpose, or an unknown one: everything is over-asked.
+    purpose, or an unknown one: everything is over-asked; so is a type that takes certain grounds only, when
+    the purpose was registered on another one.
     """
     registration = request.verifier.registration
     registered: Mapping[str, frozenset[str]] = {}
     if registration is not None and request.purpose is not None:
         purpose = registration.purposes.get(request.purpose)
-        registered = {} if purpose is None else purpose.claims
+        if purpose is not None:
+            registered = {
+                name: claims
+                for name, claims in purpose.claims.items()
+                if (type_ := catalogue.types.get(name)) is None
+                or not type_.grounds
+                or purpose.basis_code in type_.grounds
+            }
     asked = {item for credential in request.query.credentials for item in _asked(credential, catalogue)}
     return tuple(
         sorted(

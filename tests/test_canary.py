@@ -121,6 +121,7 @@ class Journey:
             assert found["outcome"] in ("accepted", "refused")
             assert found["disclosed"] != {}
         greedy = policy("liquor18", "base/1", ["family_name", "given_name", "birthdate"])
+        greedy["allow_unregistered"] = True
         world.change(greedy)
         with pytest.raises(OverAsking):
             world.look(world.ask("liquor18", self.format), wallet)

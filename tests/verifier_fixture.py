@@ -110,13 +110,14 @@ class Shop:
     data: Path
     clock: Clock = field(default_factory=Clock)
     max_pending: int = 10_000
+    access: str = "verifier"
     api_key: str = "test-key-of-the-till"
 
     def __post_init__(self) -> None:
         if not (self.data / CONFIG).exists():
             files = development_pki().files()
             for name in ("access.crt", "access.key"):
-                write_private_file(self.data / name, files[f"verifier/{name}"])
+                write_private_file(self.data / name, files[f"{self.access}/{name}"])
             write_private_file(self.data / COOKIE_KEY, bytes(range(32)))
             write_private_file(self.data / DATA_KEY, bytes(reversed(range(32))))
             replace_file(self.data / "trust-root.jwk", files["trust-root.jwk"])

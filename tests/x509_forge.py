@@ -100,6 +100,7 @@ def forge(
     before: int = NOW - DAY,
     after: int = NOW + DAY,
     unit: str | None = None,
+    countries: tuple[str, ...] = ("HK",),
     extra: tuple[tuple[x509.ExtensionType, bool], ...] = (),
     digest: Any = None,
     issuer_name: str | None = None,
@@ -107,7 +108,8 @@ def forge(
     """A certificate of the profile unless told otherwise; self-signed without ``issuer``."""
     key = key if key is not None else new_key()
     units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
-    subject = x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    named_countries = [x509.NameAttribute(NameOID.COUNTRY_NAME, country) for country in countries]
+    subject = x509.Name([*named_countries, *units, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     if issuer_name is not None:
         issued_by = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer_name)])
     else:
@@ -162,7 +164,7 @@ def issuer(**members: Any) -> dict[str, Any]:
     return {
         "id": "https://issuer.test",
         "name": {"en": "Issuer", "zh-Hant": "發證機構"},
-        "jurisdiction": "HK",
+        "jurisdictions": ["HK"],
         "anchors": [root().base64],
         "types": {
             "dc+sd-jwt": ["https://bauhinia.example/vct/age/1"],
@@ -189,6 +191,7 @@ def purpose(**members: Any) -> dict[str, Any]:
         "id": "liquor18",
         "text": {"en": "Check your age", "zh-Hant": "查核年齡"},
         "legal_basis": "Cap. 109B",
+        "basis_code": "hk-cap-109b",
         "claims": {"age/1": ["age_over_18"]},
         **members,
     }

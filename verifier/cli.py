@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from flask import Flask
 from credentials.encoding import dump_json
 from credentials.errors import ConfigurationInvalid, FileUnreadable, PeerRefused
 from credentials.formats import FORMATS
+from credentials.model import Seconds
+from credentials.trust import Trust, open_trust_list
 from openid4vc.uris import LOOPBACK_NAMES
 from revocation.publish import TRUST_LIST
 from revocation.token import Encoding
@@ -30,7 +32,15 @@ from web.console import (
     serve_options,
 )
 from web.egress import Egress, EgressPolicy, open_egress
-from web.keyfiles import TLS_FILES, read_file, replace_file, write_private_file
+from web.keyfiles import (
+    TLS_FILES,
+    load_chain,
+    load_public_jwk,
+    read_file,
+    replace_file,
+    whole_or_nothing,
+    write_private_file,
+)
 from web.service import Settings
 from web.sweeping import every
 
@@ -40,6 +50,7 @@ from .app import (
     CONFIG,
     COOKIE_KEY,
     DATA_KEY,
+    DATABASE,
     POLICIES,
     ROOT,
     TLS_CA,
@@ -49,12 +60,25 @@ from .app import (
     open_desk,
 )
 from .desk import Desk, outcome_json, receipt, result_json
-from .holdings import replace
+from .holdings import LINK, replace
 from .holdings import sync as take_over
 from .routes import asked_json
 
 SWEEP_SECONDS: Final = 60
 """How much longer than its retention a claim may lie in the store of a server."""
+
+MADE: Final = (
+    CONFIG,
+    COOKIE_KEY,
+    DATA_KEY,
+    ROOT,
+    *ACCESS,
+    "tls",
+    POLICIES,
+    f"{DATABASE}*",
+    f"{LINK}*",
+)
+"""What ``init`` makes in the directory of a verifier."""
 
 _data = click.option(
     "--data",
@@ -85,17 +109,30 @@ def verifier() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with policies of your own; they go before those that come with the program.",
 )
+@click.option(
+    "--access",
+    type=click.Choice(("verifier", "desk")),
+    default="verifier",
+    show_default=True,
+    help="Whose access certificate: the ordinary verifier's, or the government desk's.",
+)
 @click.option("--production", is_flag=True, help="Refuse development certificates and loopback addresses.")
 @json_option
 def init(
-    data: Path, trust: Path, base_url: str, policies: Path | None, production: bool, as_json: bool
+    data: Path,
+    trust: Path,
+    base_url: str,
+    policies: Path | None,
+    access: str,
+    production: bool,
+    as_json: bool,
 ) -> None:
     """Make a data directory: access certificate, TLS, trust root and list, and an API key shown once."""
     if (data / CONFIG).exists():
         raise ConfigurationInvalid(f"{data} is a verifier's data directory already")
     base_url = base_url.rstrip("/")
     Settings(base_url=base_url, secret=bytes(32), production=production)
-    source = trust / "verifier"
+    source = trust / access
     files = {name: read_file(source / name) for name in ACCESS}
     if base_url.startswith("https:"):
         files |= {name: read_file(trust / name) for name in (*TLS_FILES, TLS_CA)}
@@ -103,7 +140,40 @@ def init(
     trust_list = read_file(trust / TRUST_LIST)
     own = [] if policies is None else sorted(policies.glob("*.json"))
     files |= {f"{POLICIES}/{path.name}": read_file(path) for path in own}
+    root = load_public_jwk(trust / ROOT)
+    check_origin(load_chain(source / ACCESS[0]), base_url, open_trust_list(trust_list, root=root, now=now()))
+    with whole_or_nothing(data, MADE):
+        key, names = _make(data, files, trust_list, base_url=base_url, production=production)
+    answer(
+        {"ok": True, "data": str(data), "base_url": base_url, "api_key": key, "policies": names},
+        f"Verifier in {data}, to be served at {base_url}.",
+        f"Policies: {', '.join(names)}",
+        f"API key (shown only now): {key}",
+        as_json=as_json,
+    )
 
+
+def now() -> Seconds:
+    return int(time.time())
+
+
+def check_origin(chain: Sequence[bytes], base_url: str, trust: Trust) -> None:
+    """Wallets answer a registered verifier at its registered origins only. An unregistered one may be any.
+
+    Raises :class:`ConfigurationInvalid`, and what :meth:`Trust.verifier` raises.
+    """
+    registration = trust.verifier(chain, now=now()).registration
+    if registration is not None and base_url not in registration.origins:
+        raise ConfigurationInvalid(
+            "the access certificate is registered for another origin than this base URL",
+            hint=f"It is registered for {', '.join(registration.origins)}.",
+        )
+
+
+def _make(
+    data: Path, files: Mapping[str, bytes], trust_list: bytes, *, base_url: str, production: bool
+) -> tuple[str, list[str]]:
+    """The directory; gives the API key and the names of the policies."""
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
     for name, content in files.items():
@@ -120,14 +190,7 @@ def init(
     # Whatever is wrong shows now: certificates, policies, trust list.
     desk = open_desk(config, store)
     store.close()
-    names = sorted(desk.policies.by_name)
-    answer(
-        {"ok": True, "data": str(data), "base_url": base_url, "api_key": key, "policies": names},
-        f"Verifier in {data}, to be served at {base_url}.",
-        f"Policies: {', '.join(names)}",
-        f"API key (shown only now): {key}",
-        as_json=as_json,
-    )
+    return key, sorted(desk.policies.by_name)
 
 
 @verifier.command(epilog=example("bauhinia verifier serve --data ./shop --port 8702"))

@@ -113,9 +113,11 @@ class Desk:
     ) -> Asked:
         """Make and store a request. ``browser`` is the secret of the browser session that asks, if one does.
 
-        Raises :class:`NotFound` for an unknown policy.
+        Raises :class:`NotFound` for an unknown policy, :class:`ConfigurationInvalid` for one that this
+        verifier is not registered for.
         """
         policy = self.policies.get(policy_name)
+        self._check_registration(policy)
         now = self.now()
         id, request_id, nonce = self._fresh(), self._fresh(), self._fresh()
         ticket = self._fresh() if same_device and browser is None else None
@@ -152,6 +154,13 @@ class Desk:
         )
         start_url = None if ticket is None else f"{self.base_url}/start/{id}?ticket={ticket}"
         return Asked(id, policy, self.request_uri(request_id), self.link(request_id), expires, start_url)
+
+    def _check_registration(self, policy: Policy) -> None:
+        held = self._held()
+        # Without a trust list that holds, every answer will be refused for that.
+        if not isinstance(held, Refused):
+            us = held.trust.verifier(self._signer.chain, now=self.now())
+            policy.check_registration(us.registration)
 
     def request_uri(self, request_id: str) -> str:
         return f"{self.base_url}/request/{request_id}"

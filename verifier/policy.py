@@ -27,6 +27,7 @@ from credentials.errors import (
 )
 from credentials.formats import FORMATS
 from credentials.model import Value
+from credentials.trust import Registration
 from openid4vc.dcql import Query, parse_query
 from openid4vc.vp import ResponseMode
 from revocation.check import Freshness
@@ -68,10 +69,31 @@ class Policy:
     request_seconds: int
     retention_seconds: int
     response_mode: ResponseMode
+    allow_unregistered: bool = False
 
     def ask_of(self, query_id: str) -> Ask:
         """The credential that an id of :meth:`query` stands for."""
         return {_query_id(ask, slug): ask for ask in self.asks for slug in FORMAT_SLUGS.values()}[query_id]
+
+    def check_registration(self, registration: Registration | None) -> None:
+        """That the trust list registers us for all that is asked, under our name of the purpose.
+
+        Raises :class:`ConfigurationInvalid`; ``allow_unregistered`` lifts it, but for the types that take
+        certain grounds only.
+        """
+        purpose = None if registration is None else registration.purposes.get(self.name)
+        for ask in self.asks:
+            granted = frozenset[str]() if purpose is None else purpose.claims.get(ask.type.name, frozenset())
+            grounds = ask.type.grounds
+            grounded = not grounds or (purpose is not None and purpose.basis_code in grounds)
+            lifted = self.allow_unregistered and not grounds
+            if lifted or (grounded and set(ask.claims) <= granted):
+                continue
+            raise ConfigurationInvalid(
+                f"this verifier is not registered to ask for {ask.type.name} as {self.name} does",
+                hint="Wallets would refuse. `bauhinia trust show` prints what each verifier may ask; another "
+                "access certificate may be the right one (`bauhinia verifier init --access`).",
+            )
 
     def check_query(self, query: Query) -> None:
         """That a request of ours asks what this policy asks now, in one format or in either.
@@ -151,6 +173,7 @@ def read_policy(data: bytes, *, catalogue: Catalogue, where: str) -> Policy:
         request_seconds=read["request_seconds"],
         retention_seconds=read["retention_seconds"],
         response_mode=read["response_mode"],
+        allow_unregistered=read.get("allow_unregistered", False),
     )
 
 
@@ -163,6 +186,12 @@ def _ask(read: Mapping[str, Any], catalogue: Catalogue, where: str) -> Ask:
         kinds = {name: type_.claim(name).kind for name in (*ask.claims, *ask.expect)}
     except TypeMismatch as error:
         raise ConfigurationInvalid(f"{where}: {error}") from None
+    for option in options:
+        if not any(type_.claim(name).alone for name in option):
+            raise ConfigurationInvalid(
+                f"{where}: {', '.join(option)} of {type_.name} says nothing by itself",
+                hint="Ask for a claim beside it that the catalogue lets stand alone.",
+            )
     if not set(ask.expect) <= set(ask.claims):
         raise ConfigurationInvalid(f"{where}: a value is expected of a claim that is not asked for")
     python = {"boolean": bool, "integer": int}

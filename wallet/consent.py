@@ -109,13 +109,17 @@ def check_registration(
     """Refuse whoever asks beyond its registration, before looking at what the wallet holds: so the refusal
     says nothing about the holder.
 
+    A type that takes certain grounds only (the identity card number) is never shown to the unregistered.
     Raises :class:`OverAsking`, and :class:`VerifierUnregistered` unless the holder chose to go on without.
     """
     if request.verifier.registration is None:
         if not allow_unregistered:
             raise VerifierUnregistered("the verifier is not registered for anything")
-        return
-    over = over_asking(request, catalogue)
+        # The holder may trust a stranger, but not with what only a registered ground opens.
+        guarded = {type.name for type in catalogue.types.values() if type.grounds}
+        over = tuple(item for item in over_asking(request, catalogue) if item.type in guarded)
+    else:
+        over = over_asking(request, catalogue)
     if over:
         refusal = OverAsking(f"the verifier asks for more than it registered for: {_listed(over)}")
         refusal.asked = tuple((item.type, item.claim) for item in over)

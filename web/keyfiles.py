@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,34 @@ def replace_file(path: str | Path, data: bytes, *, mode: int = 0o644) -> None:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise FileUnreadable(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def whole_or_nothing(folder: Path, names: Collection[str]) -> Generator[None, None, None]:
+    """What the block makes in ``folder`` under ``names`` (patterns) is removed again should the block fail.
+
+    What stood there before stays, and so does everything of another name: the folder may be anybody's.
+    """
+    was_there = folder.exists()
+    before = set(_under(folder, names))
+    try:
+        yield
+    except BaseException:
+        for path in sorted(set(_under(folder, names)) - before, reverse=True):
+            with suppress(OSError):
+                path.unlink() if path.is_symlink() or not path.is_dir() else path.rmdir()
+        if not was_there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _under(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    for name in names:
+        for path in folder.glob(name):
+            yield path
+            if path.is_dir() and not path.is_symlink():
+                yield from path.rglob("*")
 
 
 def load_private_key(path: str | Path) -> ec.EllipticCurvePrivateKey:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,15 @@ def test_every_type_of_the_catalogue_has_a_signer_in_each_format() -> None:
 
 def test_every_key_is_another() -> None:
     pki = development_pki()
-    identities = [pki.root, pki.status, pki.verifier, pki.tls_ca, pki.tls_server, *pki.signers.values()]
+    identities = [
+        pki.root,
+        pki.status,
+        pki.verifier,
+        pki.desk,
+        pki.tls_ca,
+        pki.tls_server,
+        *pki.signers.values(),
+    ]
     points = {identity.key.private_numbers().private_value for identity in identities}
     assert len(points | {pki.list_key.private_numbers().private_value}) == len(identities) + 1
 
@@ -81,20 +91,67 @@ def test_status_signer_and_verifier() -> None:
 
 
 def test_the_identity_card_number_is_registered_with_its_ground_only() -> None:
-    asking = [p for p in registrations()["purposes"] if "hkid-number/1" in p["claims"]]
-    assert [purpose["id"] for purpose in asking] == ["hkid-registration"]
-    assert "Cap. 177" in asking[0]["legal_basis"]
+    asking = [
+        (name, purpose)
+        for name, registered in registrations().items()
+        for purpose in registered["purposes"]
+        if "hkid-number/1" in purpose["claims"]
+    ]
+    assert [(name, purpose["id"]) for name, purpose in asking] == [("desk", "hkid-registration")]
+    assert "Cap. 177" in asking[0][1]["legal_basis"]
+    assert asking[0][1]["basis_code"] == "pcpd-2.3.1"
+    pki, opened = development_pki(), trust()
+    ordinary = opened.verifier(pki.verifier.signer.chain, now=NOW).registration
+    desk = opened.verifier(pki.desk.signer.chain, now=NOW).registration
+    assert ordinary is not None
+    assert desk is not None
+    assert "hkid-registration" not in ordinary.purposes
+    assert set(desk.purposes) == {"hkid-registration"}
 
 
 def test_registered_claims_exist_in_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = json.loads(json.dumps(registrations()))
-    wrong["purposes"][0]["claims"] = {"age/1": ["birthdate"]}
+    purposes = wrong["verifier"]["purposes"]
+    purposes[0]["claims"] = {"age/1": ["birthdate"]}
     monkeypatch.setattr("bauhinia.pki.registrations", lambda: wrong)
     with pytest.raises(ConfigurationInvalid, match="liquor18"):
         make_pki(issuer_url=ISSUER, verifier_url=VERIFIER, now=NOW)
-    wrong["purposes"][0]["claims"] = {"age/2": []}
-    with pytest.raises(ConfigurationInvalid, match="liquor18"):
-        make_pki(issuer_url=ISSUER, verifier_url=VERIFIER, now=NOW)
+    nonsense: tuple[dict[str, list[str]], ...] = (
+        {"age/2": []},
+        {"base/1": ["birthdate_precision"]},  # says nothing by itself
+        {"hkid-number/1": ["personal_administrative_number"]},  # not on this ground
+    )
+    for claims in nonsense:
+        purposes[0]["claims"] = claims
+        with pytest.raises(ConfigurationInvalid, match="liquor18"):
+            make_pki(issuer_url=ISSUER, verifier_url=VERIFIER, now=NOW)
+
+
+def test_the_desk_may_have_an_origin_of_its_own() -> None:
+    pki = make_pki(issuer_url=ISSUER, verifier_url=VERIFIER, desk_url="https://desk.test", now=NOW)
+    origins = [entry["origins"] for entry in pki.content["verifiers"]]
+    assert origins == [[VERIFIER], ["https://desk.test"]]
+
+
+def test_renew_signs_the_same_content_under_the_next_number(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "trust"
+    shutil.copytree(made, copy)
+    root = load_public_jwk(copy / "trust-root.jwk")
+    old = open_trust_list((copy / "trust-list.jwt").read_bytes(), root=root, now=int(time.time()))
+    code, out, _ = run("renew", "--data", str(copy), "--days", "90", "--json")
+    assert (code, json.loads(out)["sequence"]) == (0, 2)
+    new = open_trust_list((copy / "trust-list.jwt").read_bytes(), root=root, now=int(time.time()))
+    assert (new.sequence, new.expires - new.issued) == (old.sequence + 1, 90 * DAY)
+    assert (new.issuers, new.verifiers) == (old.issuers, old.verifiers)
+
+
+def test_renew_takes_no_list_that_another_key_signed(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "trust"
+    shutil.copytree(made, copy)
+    (copy / "trust-list.jwt").write_bytes(development_pki().trust_list)
+    code, _, errors = run("renew", "--data", str(copy), "--json")
+    assert (code, json.loads(errors)["error"]["code"]) == (1, "signature_invalid")
+    assert (copy / "trust-list.jwt").read_bytes() == development_pki().trust_list
 
 
 def test_production_refuses_every_certificate_of_it() -> None:
@@ -259,7 +316,11 @@ def test_show_as_json_with_a_named_root(made: Path, tmp_path: Path) -> None:
     answer = json.loads(out)
     assert (code, answer["sequence"], answer["environment"]) == (0, 1, "development")
     assert answer["issuers"][0]["id"] == "https://issuer.test"
-    assert answer["verifiers"][0]["purposes"]["liquor18"] == {"age/1": ["age_over_18"]}
+    assert answer["verifiers"][0]["purposes"]["liquor18"] == {
+        "basis_code": "hk-cap-109b",
+        "claims": {"age/1": ["age_over_18"]},
+    }
+    assert answer["issuers"][0]["jurisdictions"] == ["HK"]
 
 
 def test_show_names_retired_signers_and_types_it_does_not_know() -> None:

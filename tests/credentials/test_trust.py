@@ -74,6 +74,27 @@ def test_a_credential_signer(format: str, identifier: str, usage: str) -> None:
     assert (signer.not_before, signer.not_after) == (NOW - DAY, NOW + DAY)
 
 
+@pytest.mark.parametrize("countries", [("MO",), (), ("HK", "MO"), ("HK", "HK")])
+@pytest.mark.parametrize(
+    ("format", "identifier", "usage"), [("dc+sd-jwt", VCT, "sd-jwt"), ("mso_mdoc", DOCTYPE, "mdoc")]
+)
+def test_a_signer_names_one_country_of_its_issuer(
+    countries: tuple[str, ...], format: str, identifier: str, usage: str
+) -> None:
+    leaf = forge("leaf", root(), purposes=(usage,), countries=countries)
+    with pytest.raises(IssuerOutOfScope) as refusal:
+        opened().credential_signer([leaf.der], format=format, type=identifier, now=NOW, signed_at=NOW)
+    assert refusal.value.code == "issuer_out_of_scope"
+
+
+def test_an_issuer_may_issue_for_several_countries() -> None:
+    trust = opened(issuers=[issuer(jurisdictions=["HK", "MO"])])
+    for country in ("HK", "MO"):
+        leaf = forge("leaf", root(), purposes=("mdoc",), countries=(country,))
+        signer = trust.credential_signer([leaf.der], format="mso_mdoc", type=DOCTYPE, now=NOW, signed_at=NOW)
+        assert signer.jurisdiction == country
+
+
 def test_the_issuer_is_the_one_whose_anchor_the_chain_ends_in() -> None:
     other = issuer(id="https://other.test", anchors=[root("other").base64])
     leaf = forge("leaf", root("other"), purposes=("mdoc",))
@@ -307,8 +328,10 @@ def test_a_member_missing_or_added(path: tuple[str | int, ...]) -> None:
         (("environment",), "staging"),
         (("sequence",), 0),
         (("expires",), NOW - 3600),
-        (("issuers", 0, "jurisdiction"), "hk"),
-        (("issuers", 0, "jurisdiction"), "HKG"),
+        (("issuers", 0, "jurisdictions"), []),
+        (("issuers", 0, "jurisdictions"), "HK"),
+        (("issuers", 0, "jurisdictions", 0), "hk"),
+        (("issuers", 0, "jurisdictions", 0), "HKG"),
         (("issuers", 0, "id"), "https://issuer.test/?x=1"),
         (("issuers", 0, "id"), "https://user@issuer.test"),
         (("issuers", 0, "id"), "file:///etc"),
@@ -325,6 +348,7 @@ def test_a_member_missing_or_added(path: tuple[str | int, ...]) -> None:
         (("verifiers", 0, "name", "en"), "Shop\u202e"),
         (("verifiers", 0, "name", "en"), "x" * 1001),
         (("verifiers", 0, "purposes", 0, "id"), "liquor 18"),
+        (("verifiers", 0, "purposes", 0, "basis_code"), "PCPD 2.3"),
         (("verifiers", 0, "purposes", 0, "claims"), {"age 1": []}),
     ],
 )

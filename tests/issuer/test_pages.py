@@ -111,6 +111,7 @@ def test_types_without_entitlement_are_not_shown_and_not_given(desk: Desk) -> No
         ({"person": "demo-minor"}, 403, "guardian_consent_missing"),
         ({"person": "nobody"}, 400, "request_invalid"),
         ({"person": "demo-minor", "guardian": "demo-exempt"}, 403, "guardian_consent_missing"),
+        ({"hkid": "Q123456(7)"}, 403, "person_unknown"),
         ({"hkid": "A123456(3)"}, 403, "real_number_refused"),
         ({"hkid": "Q123456(Z)"}, 400, "hkid_malformed"),
         ({"hkid": "Q000004(1)"}, 400, "hkid_check_failed"),

@@ -479,3 +479,22 @@ def test_without_a_registered_purpose_everything_is_over_asked() -> None:
     request = opened(request_claims())
     unregistered = replace(request, verifier=replace(request.verifier, registration=None))
     assert vp.over_asking(unregistered, load_catalogue()) == everything
+
+
+@pytest.mark.parametrize(("ground", "over"), [("pcpd-2.3.1", False), ("pcpd-2.2", True), ("consent", True)])
+def test_the_number_needs_one_of_its_grounds(ground: str, over: bool) -> None:
+    """Registered or not: without a ground of paragraph 2.3 the identity card number is over-asked."""
+    kind = load_catalogue().types["hkid-number/1"]
+    query = age_query(["personal_administrative_number"], meta={"vct_values": [kind.vct]})
+    request = opened(request_claims(query={"credentials": [query]}))
+    registration = request.verifier.registration
+    assert registration is not None
+    purpose = replace(
+        registration.purposes["liquor18"],
+        basis_code=ground,
+        claims={kind.name: frozenset({"personal_administrative_number"})},
+    )
+    registered = replace(registration, purposes={"liquor18": purpose})
+    asked = replace(request, verifier=replace(request.verifier, registration=registered))
+    expected = (vp.Asked(kind.name, "personal_administrative_number"),) if over else ()
+    assert vp.over_asking(asked, load_catalogue()) == expected

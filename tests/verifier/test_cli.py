@@ -99,6 +99,35 @@ def test_init_makes_a_private_directory_and_says_the_key_once(shop_folder: Path)
     assert json.loads(again.stderr)["error"]["code"] == "configuration_invalid"
 
 
+@pytest.mark.parametrize("url", ["https://other.test", "http://verifier.test", "https://verifier.test/x"])
+def test_init_takes_no_origin_that_wallets_would_not_answer(
+    pki_folder: Path, tmp_path: Path, url: str
+) -> None:
+    made = run("init", "--data", tmp_path / "s", "--trust", pki_folder, "--base-url", url, "--json")
+    assert json.loads(made.stderr)["error"]["code"] == "configuration_invalid"
+    assert not (tmp_path / "s").exists()
+
+
+def test_init_of_the_desk_asks_for_the_number_and_the_shop_does_not(
+    shop_folder: Path, pki_folder: Path, tmp_path: Path
+) -> None:
+    words = ("--trust", pki_folder, "--base-url", VERIFIER, "--access", "desk", "--json")
+    assert run("init", "--data", tmp_path / "desk", *words).exit_code == 0
+    assert ask(tmp_path / "desk", "hkid-registration")["link"]
+    refused = run("request", "--data", shop_folder, "--policy", "hkid-registration", "--json")
+    assert "--access" in json.loads(refused.stderr)["error"]["hint"]
+
+
+def test_init_that_fails_leaves_no_keys(pki_folder: Path, tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "bad.json").write_text("{}")
+    words = ("--trust", pki_folder, "--base-url", VERIFIER, "--policies", policies, "--json")
+    made = run("init", "--data", tmp_path / "s", *words)
+    assert json.loads(made.stderr)["error"]["code"] == "configuration_invalid"
+    assert not (tmp_path / "s").exists()
+
+
 def test_init_refuses_development_keys_in_production(pki_folder: Path, tmp_path: Path) -> None:
     made = run(
         "init",

@@ -33,6 +33,12 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "shop")
 
 
+@pytest.fixture
+def desk(tmp_path: Path) -> Shop:
+    """The government desk: it alone may ask for the identity card number."""
+    return Shop(tmp_path / "desk", access="desk")
+
+
 def code(response: Any) -> str:
     return str((response.json or {}).get("code"))
 
@@ -526,22 +532,22 @@ def test_fault_in_the_store_while_finishing_is_told_once(
 @pytest.mark.hostile("V9")
 @pytest.mark.parametrize("format", BOTH)
 def test_v9_no_identity_number_anywhere_but_in_the_answer(
-    shop: Shop, format: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    desk: Shop, format: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A verifier with a legal ground sees the number once; its logs, links and files do not keep it."""
     caplog.set_level(logging.DEBUG)
-    shop.publish()
+    desk.publish()
     number = "Q123456"
-    asked = shop.ask("hkid-registration")
+    asked = desk.ask("hkid-registration")
     copy = issue("hkid-number/1", {"personal_administrative_number": number}, format, index=5)
-    reply = shop.answer(shop.fetch(asked["link"]), copy, ["personal_administrative_number"])
-    assert shop.result(asked["id"])["outcome"] == "accepted"
+    reply = desk.answer(desk.fetch(asked["link"]), copy, ["personal_administrative_number"])
+    assert desk.result(asked["id"])["outcome"] == "accepted"
     out, err = capsys.readouterr()
     said = caplog.text + out + err + json.dumps(asked) + reply.text + str(reply.headers)
     assert number not in said
-    shop.clock.now = NOW + 901
-    shop.result(asked["id"])
-    for name, content in files(shop).items():
+    desk.clock.now = NOW + 901
+    desk.result(asked["id"])
+    for name, content in files(desk).items():
         assert number.encode() not in content, name
         assert base64.b64encode(number.encode()).rstrip(b"=") not in content, name
 
@@ -553,31 +559,31 @@ def files(shop: Shop) -> dict[str, bytes]:
 
 @pytest.mark.hostile("V9")
 @pytest.mark.parametrize("by", ["the next request", "the sweeper"])
-def test_v9_deleted_means_no_byte_is_left_of_it(shop: Shop, by: str) -> None:
+def test_v9_deleted_means_no_byte_is_left_of_it(desk: Shop, by: str) -> None:
     """Not in the database and not in its log, while the server has it open; and never in the clear."""
-    shop.publish()
-    asked = shop.ask("hkid-registration")
+    desk.publish()
+    asked = desk.ask("hkid-registration")
     copy = issue("hkid-number/1", {"personal_administrative_number": "Q123456"}, "dc+sd-jwt", index=5)
-    shop.answer(shop.fetch(asked["link"]), copy, ["personal_administrative_number"])
-    with shop.store._engine.connect() as db:
+    desk.answer(desk.fetch(asked["link"]), copy, ["personal_administrative_number"])
+    with desk.store._engine.connect() as db:
         row = db.exec_driver_sql("SELECT learned, learned_until FROM transactions").one()
     sealed = str(row[0]).encode()
-    before = files(shop)
+    before = files(desk)
     assert {"verifier.db", "verifier.db-wal", "verifier.db-shm"} <= before.keys()
     # Positive control: while it is kept, it is there, sealed.
     assert any(sealed in content for content in before.values())
     assert not any(b"Q123456" in content for content in before.values())
-    shop.clock.now = row[1]
+    desk.clock.now = row[1]
     if by == "the sweeper":
-        shop.app.extensions["verifier"].store.sweep(shop.clock.now)
+        desk.app.extensions["verifier"].store.sweep(desk.clock.now)
     else:
-        shop.result(asked["id"])
-    after = files(shop)
+        desk.result(asked["id"])
+    after = files(desk)
     assert {"verifier.db", "verifier.db-wal", "verifier.db-shm"} <= after.keys()
     # Any part of it: an overwritten page may keep a tail.
     parts = [sealed[at : at + 40] for at in range(0, len(sealed) - 40, 40)]
     assert [name for name, content in after.items() if any(part in content for part in parts)] == []
-    assert shop.result(asked["id"])["claims_forgotten"] is True
+    assert desk.result(asked["id"])["claims_forgotten"] is True
 
 
 @pytest.mark.hostile("V9")

@@ -19,6 +19,12 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "shop")
 
 
+@pytest.fixture
+def desk(tmp_path: Path) -> Shop:
+    """The government desk: it alone may ask for the identity card number."""
+    return Shop(tmp_path / "desk", access="desk")
+
+
 @pytest.mark.parametrize("format", BOTH)
 def test_adult_buys_liquor(shop: Shop, format: str) -> None:
     """One bit is learned, in either format, through an encrypted response."""
@@ -108,13 +114,13 @@ def test_age_of_the_status_list(
     assert (found["outcome"], found["error_code"], level) == expected
 
 
-def test_amber_is_not_enough_for_a_strict_policy(shop: Shop) -> None:
-    shop.publish()
-    shop.clock.now += 9 * HOUR
-    asked = shop.ask("hkid-registration")
+def test_amber_is_not_enough_for_a_strict_policy(desk: Shop) -> None:
+    desk.publish()
+    desk.clock.now += 9 * HOUR
+    asked = desk.ask("hkid-registration")
     copy = issue("hkid-number/1", {"personal_administrative_number": "Q123456"}, "dc+sd-jwt", index=9)
-    shop.answer(shop.fetch(asked["link"]), copy, ["personal_administrative_number"])
-    assert shop.result(asked["id"])["error_code"] == "status_stale"
+    desk.answer(desk.fetch(asked["link"]), copy, ["personal_administrative_number"])
+    assert desk.result(asked["id"])["error_code"] == "status_stale"
 
 
 @pytest.mark.parametrize("format", BOTH)
@@ -164,23 +170,23 @@ def test_expired_credential_is_refused_on_the_wire(shop: Shop) -> None:
     assert shop.result(asked["id"])["error_code"] == "credential_expired"
 
 
-def test_claims_are_forgotten_after_the_retention(shop: Shop) -> None:
+def test_claims_are_forgotten_after_the_retention(desk: Shop) -> None:
     """The row keeps the outcome, the file keeps no value, the receipt is a count for an hour."""
-    asked = shop.ask("hkid-registration", format="dc+sd-jwt")
-    shop.publish()
+    asked = desk.ask("hkid-registration", format="dc+sd-jwt")
+    desk.publish()
     copy = issue("hkid-number/1", {"personal_administrative_number": "Q123456"}, "dc+sd-jwt", index=9)
-    shop.answer(shop.fetch(asked["link"]), copy, ["personal_administrative_number"])
-    assert shop.result(asked["id"])["disclosed"] == {
+    desk.answer(desk.fetch(asked["link"]), copy, ["personal_administrative_number"])
+    assert desk.result(asked["id"])["disclosed"] == {
         "hkid-number/1": {"personal_administrative_number": "Q123456"}
     }
-    shop.clock.now += 900
-    found = shop.result(asked["id"])
+    desk.clock.now += 900
+    found = desk.result(asked["id"])
     assert (found["outcome"], found["disclosed"], found["claims_forgotten"]) == ("accepted", {}, True)
-    assert shop.store.receipts() == [
+    assert desk.store.receipts() == [
         {"policy": "hkid-registration", "policy_version": 1, "outcome": "accepted", "code": "",
          "hour": NOW // HOUR * HOUR, "checks": 1}
     ]  # fmt: skip
-    with shop.store._engine.connect() as db:
+    with desk.store._engine.connect() as db:
         rows = json.dumps([list(map(str, row)) for row in db.exec_driver_sql("SELECT * FROM transactions")])
     assert "Q123456" not in rows
 
@@ -238,3 +244,9 @@ def test_counter_from_first_tap_to_verdict(shop: Shop) -> None:
     assert 'data-code="policy_not_met"' in verdict.text
     assert "不通過" in verdict.text
     assert "下一位顧客" in verdict.text
+
+
+def test_the_number_is_not_asked_for_by_the_shop(shop: Shop) -> None:
+    """The wallet would refuse, and our own verifier does not even ask."""
+    answer = shop.till("POST", "/api/requests", json={"policy": "hkid-registration"})
+    assert (answer.status_code, (answer.json or {})["code"]) == (500, "configuration_invalid")

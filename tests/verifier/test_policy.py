@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from verifier.policy import load_policies, read_policy
 
 CATALOGUE = load_catalogue()
 OURS = load_policies(CATALOGUE)
-(REGISTERED,) = trust().verifiers.values()
+REGISTERED = {id: purpose for entry in trust().verifiers.values() for id, purpose in entry.purposes.items()}
+ORDINARY, DESK = trust().verifiers.values()
 
 
 @pytest.mark.parametrize("name", sorted(OURS.by_name))
 def test_policy_asks_no_more_than_it_registered(name: str) -> None:
     policy = OURS.get(name)
-    purpose = REGISTERED.purposes[name]
+    purpose = REGISTERED[name]
     for ask in policy.asks:
         assert set(ask.claims) <= purpose.claims[ask.type.name]
     assert policy.purpose == purpose.text
@@ -39,6 +41,49 @@ def test_query_is_one_that_wallets_read(name: str, format: str | None) -> None:
     query = parse_query(policy.query(format))
     assert {c.format for c in query.credentials} == ({format} if format else set(BOTH))
     policy.check_query(query)
+
+
+def test_each_verifier_asks_what_its_own_certificate_is_registered_for() -> None:
+    OURS.get("liquor18").check_registration(ORDINARY)
+    OURS.get("hkid-registration").check_registration(DESK)
+    for name, registration in (("liquor18", DESK), ("hkid-registration", ORDINARY), ("liquor18", None)):
+        with pytest.raises(ConfigurationInvalid) as refusal:
+            OURS.get(name).check_registration(registration)
+        assert "trust show" in refusal.value.hint
+
+
+def test_beyond_the_purpose_or_its_ground_is_not_registered() -> None:
+    liquor = OURS.get("liquor18")
+    wider = {
+        **ORDINARY.purposes,
+        "liquor18": replace(ORDINARY.purposes["liquor18"], claims={"age/1": frozenset()}),
+    }
+    with pytest.raises(ConfigurationInvalid):
+        liquor.check_registration(replace(ORDINARY, purposes=wider))
+    ground = {"hkid-registration": replace(DESK.purposes["hkid-registration"], basis_code="consent")}
+    with pytest.raises(ConfigurationInvalid):
+        OURS.get("hkid-registration").check_registration(replace(DESK, purposes=ground))
+
+
+def test_a_demonstration_may_ask_unregistered_but_for_the_number() -> None:
+    replace(OURS.get("liquor18"), allow_unregistered=True).check_registration(None)
+    with pytest.raises(ConfigurationInvalid):
+        replace(OURS.get("hkid-registration"), allow_unregistered=True).check_registration(ORDINARY)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"type": "base/1", "claims": ["birthdate_precision"], "expect": {}},
+        {"type": "base/1", "claims": ["issuing_country", "issuing_authority"], "expect": {}},
+        {"type": "residency/1", "alternatives": [["is_hk_resident"], ["as_of_week"]], "expect": {}},
+    ],
+)
+def test_a_claim_that_says_nothing_alone_is_not_asked_alone(ask: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationInvalid, match="says nothing by itself"):
+        read_policy(json.dumps({**a_policy(), "ask": [ask]}).encode(), catalogue=CATALOGUE, where="x.json")
+    beside = {"type": "base/1", "claims": ["birthdate", "birthdate_precision"], "expect": {}}
+    read_policy(json.dumps({**a_policy(), "ask": [beside]}).encode(), catalogue=CATALOGUE, where="x.json")
 
 
 def test_policy_does_not_take_another_policys_query() -> None:
