@@ -168,7 +168,7 @@ def _pages(app: Flask) -> None:
         "csrf_field": csrf_field,
         "qr": _qr,
         "error_text": error_text,
-        "duration": lambda seconds: _texts().duration(seconds, language()),
+        "duration": duration,
     }
     cast("dict[str, Any]", app.jinja_env.globals).update(known)
     app.context_processor(lambda: {"lang": language(), "other_lang": _other_language()})
@@ -192,6 +192,11 @@ def t(key: str, **values: object) -> str:
 def error_text(error: BauhiniaError | str) -> str:
     """What a person is told about an error or its code, in this request's language."""
     return _texts().error(error, language())
+
+
+def duration(seconds: int) -> str:
+    """A time as a person says it, in this request's language."""
+    return _texts().duration(seconds, language())
 
 
 def _qr(text: str) -> Markup:
