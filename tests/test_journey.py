@@ -238,7 +238,11 @@ def test_a_birthday_inside_the_window(tmp_path: Path, format: str) -> None:
     """What changes within the seven days is not stated at all; on the day a refresh states it."""
     born = anniversary(TODAY + timedelta(days=3), -18)
     person = replace(
-        PEOPLE.adult, identity=of_body("Q000050"), birth=PartialDate.of(born), resident_since=born
+        PEOPLE.adult,
+        identity=of_body("Q000050"),
+        birth=PartialDate.of(born),
+        resident_since=born,
+        guardian=PEOPLE.adult.identity,
     )
     world = World(tmp_path, people=[person])
     wallet, enrolled = world.new_wallet(), world.enrol(person, guardian=True)
