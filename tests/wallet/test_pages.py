@@ -212,7 +212,11 @@ def test_what_a_birthday_left_out_is_told_to_the_holder_alone(world: World, brow
     world.stocked("age-1.sd-jwt")
     assert "until the next refresh" not in browser.go("/") + browser.go("/card/age-1.sd-jwt")
     partial = {name: value for name, value in ADULT.items() if name != "age_over_18"}
-    world.issuer.mint = {"values": lambda _: partial}
+
+    def values(_: int) -> dict[str, Value]:
+        return partial
+
+    world.issuer.mint = {"values": values}
     world.time += 86_400 * 8
     world.stocked("age-1.sd-jwt")
     for path in ("/", "/card/age-1.sd-jwt"):
