@@ -141,7 +141,7 @@ def test_interrupted_is_130() -> None:
 @pytest.mark.parametrize("error", every_error()[1:], ids=lambda error: error.code)
 def test_every_error_says_what_to_do(error: type[BauhiniaError]) -> None:
     if error.code not in ("refused", "undetermined"):
-        assert error().hint.endswith(".")
+        assert error.advice.endswith(".")
 
 
 def test_progress_passes_items_through() -> None:
