@@ -39,13 +39,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class CommandFailed(PeerRefused, code="command_failed"):
+class CommandFailed(
+    PeerRefused, code="command_failed", advice="Run the command by itself; it says why it failed."
+):
     """A command of ours ended with another exit code than 0; ``answer`` is its JSON error, if any."""
 
-    def __init__(self, arguments: tuple[str, ...], exit_code: int, answer: Mapping[str, Any]) -> None:
-        super().__init__(f"`bauhinia {' '.join(arguments[:2])}` ended with exit code {exit_code}")
+    def __init__(
+        self, detail: str = "", *, hint: str = "", exit_code: int = 1, answer: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail, hint=hint)
         self.exit_code = exit_code
-        self.answer = answer
+        self.answer: Mapping[str, Any] = answer or {}
 
 
 def bauhinia(*arguments: str, stdin: str = "") -> dict[str, Any]:
@@ -65,7 +69,12 @@ def bauhinia(*arguments: str, stdin: str = "") -> dict[str, Any]:
         answer = {"error": {"code": "unreadable", "message": run.stderr[-2000:]}}
     # A result that is a refusal is an answer too, with an exit code of its own.
     if run.returncode and "error" in answer:
-        raise CommandFailed(arguments, run.returncode, answer)
+        name = " ".join(arguments[:2])
+        raise CommandFailed(
+            f"`bauhinia {name}` ended with exit code {run.returncode}",
+            exit_code=run.returncode,
+            answer=answer,
+        )
     return answer
 
 

@@ -40,7 +40,7 @@ def run(
     parse: Callable[[bytes], object], seeds: list[bytes], *, seconds: float, seed: int
 ) -> tuple[int, int]:
     """Executions and refusals; any exception outside the error tree ends the run."""
-    chance = random.Random(seed)  # noqa: S311 - a fuzzer wants a seed, not secrecy
+    chance = random.Random(seed)
     executions = refusals = 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -101,7 +101,9 @@ class FakeIssuer:
             return httpx.Response(200, content=self.trust_list, headers={"content-type": "application/jwt"})
         if path in self.status_lists:
             content = self.status_lists[path]
-            return httpx.Response(200, content=content, headers={"content-type": "application/statuslist+jwt"})
+            return httpx.Response(
+                200, content=content, headers={"content-type": "application/statuslist+jwt"}
+            )
         if path == "/offers/1":
             return _json(vci.offer_object(self.offer()))
         if path == "/token":
