@@ -337,12 +337,10 @@ def _text(value: object, name: str) -> str:
 
 def _window(payload: Mapping[str, Any], disclosures: Sequence[bytes]) -> Window:
     """From ``nbf``, or where that is left out ``iat``, to ``exp``: a copy without end cannot be relied on."""
-    for name, present in (("nbf", "nbf" in payload or "iat" in payload), ("exp", "exp" in payload)):
-        if not present:
-            raise _hidden(
-                name, payload, disclosures, ValidityMissing(f"the credential does not state {name}")
-            )
     start = "nbf" if "nbf" in payload else "iat"
+    if start not in payload or "exp" not in payload:
+        name = "exp" if start in payload else "nbf"
+        raise _hidden(name, payload, disclosures, ValidityMissing(f"the credential does not state {name}"))
     return Window(_whole(payload[start], start), _whole(payload["exp"], "exp"))
 
 

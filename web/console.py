@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ def report(code: str, message: str, hint: str, *, as_json: bool) -> None:
 
 def example(*lines: str) -> str:
     """The epilog that every command carries: one or more command lines to copy, and the exit codes."""
-    codes = ", ".join(f"{code} {meaning.split(':')[0]}" for code, meaning in EXIT_CODES.items())
+    codes = ", ".join(f"{code} {re.split('[:,]', meaning)[0]}" for code, meaning in EXIT_CODES.items())
     shown = "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
     return f"{shown}\n\n\b\nExit codes:\n  {codes}"
 
