@@ -1,9 +1,9 @@
 """Hong Kong days, validity windows, and ages that are true on every day of a window.
 
 An age is attained at the start of the birthday in Hong Kong (UTC+8, no summer time since 1979). Somebody
-born on 29 February attains it on 1 March of a common year; ``leap_day`` changes that. Where a register
-knows only the year, or year and month, of a birth, "over" is stated for the latest possible day and
-"under" for the earliest: in between neither is stated.
+born on 29 February attains it on 1 March of a common year. Where a register knows only the year, or year
+and month, of a birth, "over" is stated for the latest possible day and "under" for the earliest: in
+between neither is stated.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ YEAR_THRESHOLD: Final = 65
 
 BANDS: Final = ("under_11", "11-14", "15", "16-17", "18-20", "21-59", "60-64", "65-69", "70+")
 """Between the thresholds, so one more than there are."""
-
-MonthDay = tuple[int, int]
-FIRST_OF_MARCH: Final[MonthDay] = (3, 1)
-LAST_OF_FEBRUARY: Final[MonthDay] = (2, 28)
 
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 
@@ -132,25 +128,25 @@ class PartialDate:
         return "-".join(parts)
 
 
-def anniversary(day: date, years: int, *, leap_day: MonthDay = FIRST_OF_MARCH) -> date:
-    """The day on which ``years`` have passed since ``day``."""
+def anniversary(day: date, years: int) -> date:
+    """The day on which ``years`` have passed since ``day``: since 29 February, 1 March of a common year."""
     try:
         return day.replace(year=day.year + years)
     except ValueError:
-        return date(day.year + years, *leap_day)
+        return date(day.year + years, 3, 1)
 
 
-def years_between(since: date, day: date, *, leap_day: MonthDay = FIRST_OF_MARCH) -> int:
+def years_between(since: date, day: date) -> int:
     """Whole years from ``since`` to ``day``; negative when ``day`` comes first."""
     years = day.year - since.year
-    return years if day >= anniversary(since, years, leap_day=leap_day) else years - 1
+    return years if day >= anniversary(since, years) else years - 1
 
 
-def age_range(birth: PartialDate, window: Window, *, leap_day: MonthDay = FIRST_OF_MARCH) -> tuple[int, int]:
+def age_range(birth: PartialDate, window: Window) -> tuple[int, int]:
     """The least and the greatest age that the person can have on any day of the window."""
     return (
-        years_between(birth.latest(), first_day(window), leap_day=leap_day),
-        years_between(birth.earliest(), last_day(window), leap_day=leap_day),
+        years_between(birth.latest(), first_day(window)),
+        years_between(birth.earliest(), last_day(window)),
     )
 
 
@@ -159,14 +155,12 @@ def year_age_range(birth: PartialDate, window: Window) -> tuple[int, int]:
     return first_day(window).year - birth.year, last_day(window).year - birth.year
 
 
-def age_claims(
-    birth: PartialDate, window: Window, *, leap_day: MonthDay = FIRST_OF_MARCH
-) -> dict[str, Value]:
+def age_claims(birth: PartialDate, window: Window) -> dict[str, Value]:
     """The claims of ``age/1`` that are true on every day of ``window``, whatever the unknown day of birth.
 
     Others are left out, so that no validity has to end on a birthday.
     """
-    low, high = age_range(birth, window, leap_day=leap_day)
+    low, high = age_range(birth, window)
     claims: dict[str, Value] = {}
     for threshold in THRESHOLDS:
         if (low >= threshold) == (high >= threshold):

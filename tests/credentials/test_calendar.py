@@ -14,7 +14,6 @@ from credentials.calendar import (
     BANDS,
     DAY,
     HONG_KONG,
-    LAST_OF_FEBRUARY,
     THRESHOLDS,
     PartialDate,
     age_claims,
@@ -160,17 +159,17 @@ def test_a_day_needs_a_month() -> None:
         PartialDate(1950, None, 3)
 
 
-def test_29_february_becomes_1_march_and_can_become_28_february() -> None:
+def test_29_february_becomes_1_march() -> None:
     born = date(2008, 2, 29)
     assert anniversary(born, 18) == date(2026, 3, 1)
     assert anniversary(born, 20) == date(2028, 2, 29)
-    assert anniversary(born, 18, leap_day=LAST_OF_FEBRUARY) == date(2026, 2, 28)
     assert years_between(born, date(2026, 2, 28)) == 17
-    assert years_between(born, date(2026, 2, 28), leap_day=LAST_OF_FEBRUARY) == 18
-    day = Window(start_of(date(2026, 2, 28)), start_of(date(2026, 3, 1)))
+    assert years_between(born, date(2026, 3, 1)) == 18
     birth = PartialDate.of(born)
-    assert age_claims(birth, day)["age_over_18"] is False
-    assert age_claims(birth, day, leap_day=LAST_OF_FEBRUARY)["age_over_18"] is True
+    last = Window(start_of(date(2026, 2, 28)), start_of(date(2026, 3, 1)))
+    first = Window(last.end, last.end + DAY)
+    assert age_claims(birth, last)["age_over_18"] is False
+    assert age_claims(birth, first)["age_over_18"] is True
 
 
 @given(BIRTHS, DAYS)
