@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +15,7 @@ from credentials.errors import ConfigurationInvalid, TypeMismatch
 from openid4vc import vci
 from web.console import CommandGroup, answer, example, json_option, progress, serve_options
 from web.keyfiles import read_file, replace_file, whole_or_nothing
+from web.sweeping import every
 
 from .app import (
     IssuerSettings,
@@ -26,7 +27,6 @@ from .app import (
     read_settings,
     system_clock,
 )
-from .housekeeping import keep_clean
 from .keyring import load_keyring
 from .lapse import people_to_review, revoke_lapsed
 from .office import Enrolled, Issuer
@@ -36,10 +36,14 @@ from .register import SqliteRegister
 from .register_file import Report, check_file, import_file
 from .report import print_report
 from .setup import MADE, set_up
+from .store import Store
 from .whom import enrolment_of, enrolment_options, guardian_of, identity_of, person_options
 
 if TYPE_CHECKING:
     from flask import Flask
+
+PURGE_SECONDS: Final = 60
+"""So often each worker of `serve` forgets what is over, also while nobody asks for anything."""
 
 _data = click.option(
     "--data",
@@ -448,7 +452,8 @@ def serve(
 
     def app() -> Flask:
         made = create_app(data, base_url=base_url)
-        keep_clean(made.extensions["issuer"].store, clock=system_clock)
+        store: Store = made.extensions["issuer"].store
+        every(PURGE_SECONDS, lambda: store.purge(now=system_clock()), name="purge")
         return made
 
     run(

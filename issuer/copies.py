@@ -235,9 +235,10 @@ class Copies(Decoys):
     def lists(self, *, now: Seconds) -> tuple[tuple[str, Window], ...]:
         """Every (type, window) that has copies which may still be shown."""
         query = select(copies.c.type, copies.c.window_start, copies.c.window_end).distinct()
+        open_ones = query.where(copies.c.window_end > now)
         with self.read() as connection:
-            rows = connection.execute(query.where(copies.c.window_end > now)).all()
-        return tuple(sorted((type, Window(start, end)) for type, start, end in rows))
+            rows = connection.execute(open_ones.order_by(copies.c.type, copies.c.window_start)).all()
+        return tuple((type, Window(start, end)) for type, start, end in rows)
 
     def marked(self, type: str, window: Window) -> tuple[int, ...]:
         """The indices of a list whose copies were revoked."""

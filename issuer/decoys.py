@@ -7,8 +7,8 @@ row a list, so that a decoy is never issued and never flips back.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Final
 
-import numpy as np
 from sqlalchemy import Connection, func, insert, select, update
 
 from credentials import calendar
@@ -16,13 +16,18 @@ from credentials.model import Seconds, Window
 from revocation import publish
 
 from .rows import Rows
-from .schema import copies, reserves
+from .schema import GRACE, copies, reserves
 
-_WORD = np.dtype("<u4")
+_WORD: Final = "<u4"
+_WORD_BYTES: Final = 4
+
+# numpy is imported where it is used: it takes a tenth of a second, and most commands need none of it.
 
 
 def unpack(packed: bytes) -> list[int]:
     """The indices of a reserve, in the order of flipping."""
+    import numpy as np
+
     return [int(index) for index in np.frombuffer(packed, _WORD)]
 
 
@@ -37,6 +42,8 @@ class Decoys(Rows):
         packed = connection.execute(select(reserves.c.indices).where(*here)).scalar()
         if packed is None or not indices:
             return set()
+        import numpy as np
+
         wanted = np.fromiter(indices, np.int64, len(indices))
         return {int(one) for one in wanted[np.isin(wanted, np.frombuffer(packed, _WORD))]}
 
@@ -48,6 +55,8 @@ class Decoys(Rows):
         ``draw`` makes the reserve of a list that has none, out of what is not among the indices it is given.
         What is newly marked is a multiple of :data:`revocation.publish.QUANTUM` until the reserve runs out.
         """
+        import numpy as np
+
         here = (reserves.c.type == type, reserves.c.window_start == window.start)
         of_list = (copies.c.type == type, copies.c.window_start == window.start)
         today = calendar.midnight(now)
@@ -77,9 +86,20 @@ class Decoys(Rows):
 
         return self.write(act)
 
+    def published_lists(self, *, now: Seconds) -> tuple[tuple[str, Window], ...]:
+        """Every (type, window) that was published and has not been over for :data:`schema.GRACE`.
+
+        Whether it has copies or not: a list that goes missing looks held back to whoever fetched it before.
+        """
+        query = select(reserves.c.type, reserves.c.window_start, reserves.c.window_end)
+        recent = query.where(reserves.c.window_end > now - GRACE)
+        with self.read() as connection:
+            rows = connection.execute(recent.order_by(reserves.c.type, reserves.c.window_start)).all()
+        return tuple((type, Window(start, end)) for type, start, end in rows)
+
     def spent_reserves(self, *, now: Seconds) -> int:
         """How many lists that are still published have no decoys left."""
         query = select(func.count()).select_from(reserves)
-        used_up = reserves.c.flipped * _WORD.itemsize >= func.length(reserves.c.indices)
+        used_up = reserves.c.flipped * _WORD_BYTES >= func.length(reserves.c.indices)
         with self.read() as connection:
-            return connection.execute(query.where(reserves.c.window_end > now, used_up)).scalar_one()
+            return connection.execute(query.where(reserves.c.window_end > now - GRACE, used_up)).scalar_one()

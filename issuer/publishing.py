@@ -23,20 +23,23 @@ _LAST: Final = (publish.TRUST_LIST, publish.INDEX)
 
 
 def status_lists(issuer: Issuer) -> dict[str, StatusList]:
-    """By URI: every list with copies still valid, and today's and tomorrow's of every type, issued or not.
+    """By URI: every list with copies still valid, or published before and not over for a day; and today's and
+    tomorrow's of every type, issued or not.
 
-    Tomorrow's is there already when its first copy is issued at midnight. What is newly marked is written
+    Tomorrow's is there already when its first copy is issued at midnight, and none goes missing, with copies
+    or without, while verifiers would take that for a list held back. What is newly marked is written
     down before it is signed, decoys included: a publication that fails has the same marks the next time.
     """
     now = issuer.clock()
-    wanted: set[tuple[str, Window]] = set(issuer.store.lists(now=now))
+    store = issuer.store
+    wanted: set[tuple[str, Window]] = {*store.lists(now=now), *store.published_lists(now=now)}
     for type in issuer.catalogue.types.values():
         if type.revocable:
             wanted |= {(type.name, issuance.window(type, now=day)) for day in (now, now + DAY)}
     lists: dict[str, StatusList] = {}
     for name, window in sorted(wanted, key=lambda one: (one[0], one[1].start)):
         uri = publish.uri(issuer.url, issuer.catalogue.types[name].slug, window.start)
-        marks = issuer.store.publish_marks(
+        marks = store.publish_marks(
             name, window, now=now, draw=lambda taken: publish.draw_reserve(issuer.randomness, taken=taken)
         )
         lists[uri] = StatusList.with_invalid(marks, size=publish.LIST_SIZE)

@@ -15,6 +15,8 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
 
+from credentials.calendar import DAY
+
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         """CREATE TABLE enrolments (
@@ -288,3 +290,6 @@ refusals = Table(
 EXPIRING: Final = (offers, codes, tokens, burned_nonces, dpop_proofs, used_keys, responses, notifications)
 WINDOWED: Final = (copies, issued, reserves)
 """Tables whose rows are of no use once the window of their copies is over."""
+
+GRACE: Final = DAY
+"""What belonged to a validity window is kept, and its list published, so long after its end."""

@@ -56,9 +56,21 @@ def set_up(
     if place.settings.exists():
         raise ConfigurationInvalid(f"{place.data} already holds an issuer", hint="Choose another --data.")
     Settings(settings.base_url, bytes(32), production=settings.production)
+    signers = _issuer_keys(trust)
     _check_listed(settings.base_url, trust, now=now)
     with whole_or_nothing(place.data, MADE):
-        return _make(place, settings, trust=trust, fill=fill, randomness=randomness)
+        return _make(place, settings, trust=trust, signers=signers, fill=fill, randomness=randomness)
+
+
+def _issuer_keys(trust: Path) -> list[Path]:
+    """The first thing to miss in a folder that `trust init` did not make, or made for somebody else."""
+    source = trust / "issuer"
+    files = sorted((*source.glob("*.crt"), *source.glob("*.key")))
+    if not files:
+        raise FileUnreadable(
+            f"there are no issuer keys in {trust}", hint="Make some with `bauhinia trust init`."
+        )
+    return files
 
 
 def _check_listed(url: str, trust: Path, *, now: Seconds) -> None:
@@ -81,12 +93,13 @@ def _make(
     settings: IssuerSettings,
     *,
     trust: Path,
+    signers: list[Path],
     fill: Callable[[SqliteRegister], int],
     randomness: Randomness,
 ) -> int:
     place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     # 1. Keys that may sign here.
-    _copy_signers(trust, place)
+    _copy_signers(signers, trust, place)
     load_signers(place, production=settings.production)
     load_status_signer(place, production=settings.production)
     # 2. Secrets of this issuer alone; those of a set-up that was interrupted are kept.
@@ -100,14 +113,8 @@ def _make(
     return people
 
 
-def _copy_signers(trust: Path, place: Place) -> None:
-    source = trust / "issuer"
-    files = sorted((*source.glob("*.crt"), *source.glob("*.key")))
-    if not files:
-        raise FileUnreadable(
-            f"there are no issuer keys in {trust}", hint="Make some with `bauhinia trust init`."
-        )
-    for file in files:
+def _copy_signers(signers: list[Path], trust: Path, place: Place) -> None:
+    for file in signers:
         write = write_private_file if file.suffix == ".key" else replace_file
         write(place.signers / file.name, read_file(file))
     replace_file(place.trust_list, read_file(trust / "trust-list.jwt"))

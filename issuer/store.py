@@ -21,10 +21,8 @@ from .copies import Copies
 from .grants import Grants
 from .issuance import Attempt, Enrolment
 from .rows import find, save, to_record, to_row
-from .schema import codes, copies, enrolments, issued, offers, refusals, responses, tokens, withheld
+from .schema import GRACE, codes, copies, enrolments, issued, offers, refusals, responses, tokens, withheld
 
-GRACE: Final = calendar.DAY
-"""What belonged to a validity window is kept so long after its end."""
 REFUSALS_KEPT: Final = 30 * calendar.DAY
 _FORGOTTEN_AT_THE_END: Final = (offers, codes, tokens, responses, withheld)
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-import numpy as np
-
 from credentials.calendar import day_of
 from credentials.encoding import dump_json
 from credentials.errors import ConfigurationInvalid, StatusListFull
@@ -67,6 +65,9 @@ def draw_reserve(
 
     Raises :class:`StatusListFull`.
     """
+    # Imported here: it takes a tenth of a second, and of all commands only `publish` needs it.
+    import numpy as np
+
     mask = (1 << (size - 1).bit_length()) - 1
     chosen: dict[int, None] = {}
     for _ in range(_MAX_DRAWS):

@@ -6,6 +6,9 @@ import json
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from issuer.cli import issuer
 from issuer.keyring import load_keyring
 from issuer.population import demo_residents
 from issuer.register_file import template
+from issuer.store import Store
 from openid4vc import oauth, vci
 from revocation.token import open_token
 
@@ -117,6 +121,21 @@ def test_init_without_keys(tmp_path: Path) -> None:
         "init", "--data", tmp_path / "i", "--trust", tmp_path / "empty", "--base-url", ISSUER, "--json"
     )
     assert "bauhinia trust init" in refused(result, "file_unreadable", 2)["hint"]
+
+
+@pytest.mark.parametrize("url", [ISSUER, "https://other.test"])
+@pytest.mark.parametrize("missing", ["issuer", "issuer trust-list.jwt", "issuer trust-root.jwk"])
+def test_init_with_a_trust_folder_that_holds_no_issuer_keys(
+    tmp_path: Path, trust_dir: Path, url: str, missing: str
+) -> None:
+    """Whatever else is wrong with it: that comes first."""
+    for name in missing.split():
+        (trust_dir / name).rename(tmp_path / name)
+    result = run("init", "--data", tmp_path / "i", "--trust", trust_dir, "--base-url", url, "--json")
+    error = refused(result, "file_unreadable", 2)
+    assert "no issuer keys" in error["message"]
+    assert "bauhinia trust init" in error["hint"]
+    assert not (tmp_path / "i").exists()
 
 
 def test_the_journey_by_command(data: Path) -> None:
@@ -242,6 +261,27 @@ def test_publish_tells_of_lists_without_decoys(data: Path) -> None:
     database.close()
     assert read("publish", "--data", data)["out_of_decoys"] > 0
     assert "no decoys left" in run("publish", "--data", data).stdout
+
+
+def test_server_purges_while_nobody_asks(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every worker of `serve` forgets by itself, once a minute."""
+    made: list[Any] = []
+    monkeypatch.setattr("web.serving.serve", lambda factory, **_: made.append(factory))
+    begun: list[tuple[float, Callable[[], object]]] = []
+    monkeypatch.setattr("issuer.cli.every", lambda seconds, act, *, name: begun.append((seconds, act)))
+    assert run("serve", "--data", data).exit_code == 0
+    purged: list[int] = []
+    monkeypatch.setattr(Store, "purge", lambda self, *, now: purged.append(now))
+    made[0]()
+    ((seconds, act),) = begun
+    act()
+    assert (seconds, purged) == (60, [NOW])
+
+
+def test_commands_start_without_numpy() -> None:
+    """It takes a tenth of a second, which only what makes lists should cost."""
+    script = "import sys, issuer.cli; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_serving_https_without_tls_files(data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,9 +16,11 @@ from sqlalchemy import select, update
 from credentials.calendar import DAY
 from credentials.errors import StatusListFull
 from credentials.model import Window
+from issuer import issuance
+from issuer.app import load_status_signer
 from issuer.decoys import unpack
-from issuer.publishing import status_lists
-from issuer.schema import copies, reserves
+from issuer.publishing import publication, put, status_lists
+from issuer.schema import GRACE, copies, reserves
 from revocation import publish
 from revocation.publish import MIN_DECOYS, QUANTUM, RESERVE, decoys_to_flip, draw_reserve
 
@@ -127,6 +130,55 @@ def test_a_copy_is_never_a_decoy(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert issued not in stolen
 
 
+def test_a_list_stays_published_until_its_window_is_over(desk: Desk, tmp_path: Path) -> None:
+    """Also one without copies, every day, and for the grace: gone earlier, it would look held back."""
+    out = tmp_path / "out"
+
+    def published() -> set[str]:
+        """What is named and lies there, at a publication as the command makes it."""
+        desk.store.purge(now=desk.clock.now)
+        signer = load_status_signer(desk.place, production=False)
+        list(put(publication(desk.issuer, signer=signer, trust_list=b"list"), out))
+        index = json.loads((out / publish.INDEX).read_bytes())
+        assert len(list((out / "status").glob("*/*.jwt"))) == len(index["lists"])
+        return set(index["status_lists"])
+
+    first = published()
+    type_ = desk.issuer.catalogue.types["residency/1"]
+    window = issuance.window(type_, now=desk.clock.now)
+    uri = publish.uri(desk.issuer.url, type_.slug, window.start)
+    assert uri in first
+    assert desk.store.lists(now=desk.clock.now) == ()
+    for day in (2, type_.validity_days - 1):
+        desk.clock.now = window.start + day * DAY
+        assert first <= published()
+    desk.clock.now = window.end + GRACE - 1
+    assert uri in published()
+    desk.clock.now += 1
+    assert uri not in published()
+
+
+def test_copies_of_one_type_in_two_windows(desk: Desk) -> None:
+    person = desk.enrol("adult")
+    starts: list[int] = []
+    for _ in range(2):
+        desk.ask(desk.redeem(person.id, [ID]), ID, [new_key()])
+        starts.append(issuance.window(desk.issuer.catalogue.types["residency/1"], now=desk.clock.now).start)
+        desk.clock.now += DAY
+    listed = desk.store.lists(now=desk.clock.now)
+    assert [(type, window.start) for type, window in listed] == [("residency/1", start) for start in starts]
+    assert {publish.uri(desk.issuer.url, "residency-1", start) for start in starts} <= status_lists(
+        desk.issuer
+    ).keys()
+
+
+def test_the_list_of_a_window_that_is_over_needs_no_purge_to_end(desk: Desk) -> None:
+    status_lists(desk.issuer)
+    ends = {window.end for _, window in desk.store.published_lists(now=desk.clock.now)}
+    assert len(desk.store.published_lists(now=max(ends) + GRACE - 1)) > 0
+    assert desk.store.published_lists(now=max(ends) + GRACE) == ()
+
+
 def test_an_empty_reserve_is_told(desk: Desk) -> None:
     status_lists(desk.issuer)
     assert desk.store.spent_reserves(now=desk.clock.now) == 0
@@ -136,4 +188,4 @@ def test_an_empty_reserve_is_told(desk: Desk) -> None:
         )
     desk.clock.now += DAY
     status_lists(desk.issuer)
-    assert desk.store.spent_reserves(now=desk.clock.now) == 1
+    assert desk.store.spent_reserves(now=desk.clock.now) == 2, "yesterday's list and today's"
