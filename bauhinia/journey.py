@@ -34,7 +34,7 @@ OVER_ASK: Final[Mapping[str, Any]] = {
     "version": 1,
     "title": {"en": "A curious shop", "zh-Hant": "好奇的店鋪"},
     "purpose": {"en": "Check your age, and know you better", "zh-Hant": "查核年齡並多加了解你"},
-    "legal_basis": "none",
+    "legal_basis": {"en": "none", "zh-Hant": "沒有"},
     "ask": [
         {"type": "age/1", "claims": ["age_over_18"], "expect": {"age_over_18": True}},
         {"type": "base/1", "claims": ["family_name", "birthdate"], "expect": {}},

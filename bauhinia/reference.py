@@ -8,7 +8,7 @@ A test compares the file with what this prints, so that the page cannot lag behi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import click
@@ -47,19 +47,42 @@ def _commands(command: click.Command, path: str) -> Iterator[str]:
     yield "\n"
 
 
+def _both(texts: Mapping[str, str]) -> str:
+    return f"{texts['en']}, {texts['zh-Hant']}"
+
+
 def _types(catalogue: Catalogue) -> Iterator[str]:
-    yield "| type | in words | validity | copies | status | claims |\n|---|---|---|---|---|---|\n"
+    yield "| type | in words | basis | validity | copies | status | claims |\n|---|---|---|---|---|---|---|\n"
     for kind in catalogue.types.values():
         claims = ", ".join(f"`{claim.name}`" for claim in kind.claims)
         status = "list" if kind.revocable else "none"
-        words, days = f"{kind.label['en']}, {kind.label['zh-Hant']}", kind.validity_days
-        yield f"| `{kind.name}` | {words} | {days} days | {kind.batch} | {status} | {claims} |\n"
+        terms = f"{kind.validity_days} days | {kind.batch} | {status}"
+        yield f"| `{kind.name}` | {_both(kind.label)} | {kind.basis} | {terms} | {claims} |\n"
+
+
+def _schemes(catalogue: Catalogue) -> Iterator[str]:
+    yield "| scheme | rule | source | as of | synthetic |\n|---|---|---|---|---|\n"
+    for kind in catalogue.types.values():
+        if (rule := kind.rule) is not None:
+            synthetic = "yes" if rule.synthetic else "no"
+            yield f"| `{kind.scheme}` | {rule.version} | {rule.source} | {rule.as_of} | {synthetic} |\n"
+
+
+def _laws(catalogue: Catalogue) -> Iterator[str]:
+    yield "| claim | of | serves |\n|---|---|---|\n"
+    served: dict[tuple[str, str], list[str]] = {}
+    for kind in catalogue.types.values():
+        for claim in kind.claims:
+            if claim.law is not None:
+                served.setdefault((claim.name, claim.law), []).append(f"`{kind.name}`")
+    for (name, law), types in served.items():
+        yield f"| `{name}` | {types[0] if len(types) == 1 else f'{len(types)} types'} | {law} |\n"
 
 
 def _policies(catalogue: Catalogue) -> Iterator[str]:
     yield "| policy | purpose | legal basis |\n|---|---|---|\n"
     for name, policy in sorted(load_policies(catalogue).by_name.items()):
-        yield f"| `{name}` | {policy.purpose['en']}, {policy.purpose['zh-Hant']} | {policy.legal_basis} |\n"
+        yield f"| `{name}` | {_both(policy.purpose)} | {_both(policy.legal_basis)} |\n"
 
 
 def _errors() -> Iterator[str]:
@@ -89,6 +112,10 @@ def reference() -> str:
             *_commands(main, "bauhinia"),
             "## Credential types\n\n",
             *_types(catalogue),
+            "\n### Rules of the schemes\n\nSynthetic: no source states the rule so, in whole or in part.\n\n",
+            *_schemes(catalogue),
+            "\n### What claims serve\n\n",
+            *_laws(catalogue),
             "\n## Verifier policies\n\n",
             *_policies(catalogue),
             "\n## Error codes\n\n",

@@ -261,7 +261,8 @@ def _words(opened: Trust) -> list[str]:
         for purpose in verifier.purposes.values():
             asked = "; ".join(f"{name}: {', '.join(sorted(c))}" for name, c in purpose.claims.items())
             lines.append(f"  {purpose.id}: may ask {asked}")
-            lines.append(f"    {_both(purpose.text)} ({purpose.legal_basis}; {purpose.basis_code})")
+            lines.append(f"    {_both(purpose.text)}")
+            lines.append(f"    {_both(purpose.legal_basis)} ({purpose.basis_code})")
     return lines
 
 

@@ -262,7 +262,23 @@ def _lint(type: CredentialType, file: str) -> None:
 
 
 def type_metadata(type: CredentialType) -> dict[str, Any]:
-    """SD-JWT VC type metadata: what a wallet may show for ``type``, in both languages."""
+    """SD-JWT VC type metadata: what a wallet may show for ``type``, in both languages.
+
+    ``bauhinia`` is a member of our own, which others pass over: ``basis``, what the type rests on; ``law``,
+    what each claim serves, by claim name; and for a scheme ``rule``, whose source was read on ``as_of``.
+    """
+    own: dict[str, Any] = {
+        "basis": type.basis,
+        "law": {claim.name: claim.law for claim in type.claims if claim.law is not None},
+    }
+    if type.rule is not None:
+        rule = type.rule
+        own["rule"] = {
+            "version": rule.version,
+            "source": rule.source,
+            "as_of": rule.as_of,
+            "synthetic": rule.synthetic,
+        }
     return {
         "vct": type.vct,
         "name": type.label["en"],
@@ -279,4 +295,5 @@ def type_metadata(type: CredentialType) -> dict[str, Any]:
             }
             for claim in type.claims
         ],
+        "bauhinia": own,
     }

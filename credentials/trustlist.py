@@ -7,7 +7,7 @@
                   "retired": [{"key_thumbprint": b64u (RFC 7638), "since": s}]}],
      "verifier_anchors": [base64 DER],
      "verifiers": [{"certificate_sha256": b64u, "name": {…}, "origins": [origin],
-                    "purposes": [{"id", "text": {…}, "legal_basis", "basis_code",
+                    "purposes": [{"id", "text": {…}, "legal_basis": {…}, "basis_code",
                                   "claims": {type name: [claim name]}}]}]}
 
 Times are seconds since 1970. A member that is not listed here is refused: a list that means more than its
@@ -51,7 +51,7 @@ class Purpose:
 
     id: str
     text: Mapping[str, str]
-    legal_basis: str
+    legal_basis: Mapping[str, str]
     basis_code: str
     claims: Mapping[str, frozenset[str]]
 
@@ -189,7 +189,7 @@ def _purpose(value: object) -> Purpose:
     return Purpose(
         id=_name(entry["id"]),
         text=_languages(entry["text"], "purpose text"),
-        legal_basis=_text(entry["legal_basis"], "legal_basis"),
+        legal_basis=_languages(entry["legal_basis"], "legal_basis"),
         basis_code=_basis_code(entry["basis_code"]),
         claims=MappingProxyType(
             {

@@ -52,7 +52,10 @@ STRICT_ABOUT_AGE: Final = {
         "en": "Check that you are a Hong Kong resident for a resident's price",
         "zh-Hant": "查核你是香港居民以享居民優惠",
     },
-    "legal_basis": "Your consent; synthetic rule for the demonstration",
+    "legal_basis": {
+        "en": "Your consent; synthetic rule for the demonstration",
+        "zh-Hant": "你的同意；規則為示範而虛構",
+    },
     "ask": [{"type": "residency/1", "claims": ["is_hk_resident"], "expect": {"is_hk_resident": True}}],
     "freshness": {"green_seconds": 60, "amber_seconds": 108000, "amber": "accept"},
     "request_seconds": 300,

@@ -12,7 +12,9 @@ import pytest
 
 from bauhinia.cli import main
 from bauhinia.reference import SETTINGS, reference
+from credentials.catalog import load_catalogue
 from credentials.errors import every_error
+from verifier.policy import load_policies
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -41,6 +43,21 @@ def test_readme_journey_runs(format: str, claims: object, capsys: pytest.Capture
 def test_reference_is_current() -> None:
     """Run ``python -m bauhinia.reference > docs/reference.md`` after a change to commands or errors."""
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference()
+
+
+def test_reference_says_what_types_claims_and_rules_rest_on() -> None:
+    page = reference()
+    for type in load_catalogue().types.values():
+        assert f"| {type.basis} | {type.validity_days} days |" in page
+        if (rule := type.rule) is not None:
+            row = f"{rule.source} | {rule.as_of} | {'yes' if rule.synthetic else 'no'} |"
+            assert f"| `{type.scheme}` | {rule.version} | {row}" in page
+        for claim in type.claims:
+            assert claim.law is None or re.search(
+                rf"\| `{claim.name}` \|.*\| {re.escape(claim.law)} \|", page
+            )
+    for policy in load_policies(load_catalogue()).by_name.values():
+        assert f"| {policy.legal_basis['en']}, {policy.legal_basis['zh-Hant']} |" in page
 
 
 def test_every_option_says_what_it_is_for() -> None:

@@ -63,7 +63,7 @@ def policy(
         "version": 1,
         "title": {"en": name, "zh-Hant": "測試"},
         "purpose": {"en": f"Test of {name}", "zh-Hant": "測試"},
-        "legal_basis": "none: a test",
+        "legal_basis": {"en": "none: a test", "zh-Hant": "沒有：測試"},
         "ask": [{"type": type, "claims": list(claims), "expect": dict(expect or {})}],
         "freshness": {"green_seconds": 28800, "amber_seconds": 108000, "amber": "accept"},
         "request_seconds": 300,
@@ -86,7 +86,7 @@ def registered(*names: str) -> bytes:
             {
                 "id": name,
                 "text": text,
-                "legal_basis": "none: a test",
+                "legal_basis": {"en": "none: a test", "zh-Hant": "沒有：測試"},
                 "basis_code": "pcpd-2.3.1",
                 "claims": everything,
             }

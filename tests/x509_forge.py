@@ -190,7 +190,7 @@ def purpose(**members: Any) -> dict[str, Any]:
     return {
         "id": "liquor18",
         "text": {"en": "Check your age", "zh-Hant": "查核年齡"},
-        "legal_basis": "Cap. 109B",
+        "legal_basis": {"en": "Cap. 109B", "zh-Hant": "第109B章"},
         "basis_code": "hk-cap-109b",
         "claims": {"age/1": ["age_over_18"]},
         **members,

@@ -62,7 +62,7 @@ class Policy:
     version: int
     title: Mapping[str, str]
     purpose: Mapping[str, str]
-    legal_basis: str
+    legal_basis: Mapping[str, str]
     asks: tuple[Ask, ...]
     freshness: Freshness
     amber: Literal["accept", "undetermined"]
@@ -166,7 +166,7 @@ def read_policy(data: bytes, *, catalogue: Catalogue, where: str) -> Policy:
         version=read["version"],
         title=MappingProxyType(read["title"]),
         purpose=MappingProxyType(read["purpose"]),
-        legal_basis=read["legal_basis"],
+        legal_basis=MappingProxyType(read["legal_basis"]),
         asks=tuple(_ask(ask, catalogue, where) for ask in read["ask"]),
         freshness=Freshness(freshness["green_seconds"], freshness["amber_seconds"]),
         amber=freshness["amber"],

@@ -18,6 +18,7 @@ from openid4vc.members import Members
 from openid4vc.vp import REQUEST_TYP
 from web.body import bearer, form_fields, json_object
 from web.service import allow_scripts, without_csrf
+from web.words import value_words
 
 from .desk import Asked, Desk, phase, result_json, visible
 from .store import State, digest
@@ -84,7 +85,11 @@ def _pages(app: Flask, desk: Desk) -> None:
         }
         if outcome is not None:
             return render_template(
-                "verifier/verdict.html", kind=_kind(outcome), list_from=_list_from(outcome), **shown
+                "verifier/verdict.html",
+                kind=_kind(outcome),
+                list_from=_list_from(outcome),
+                value_words=value_words,
+                **shown,
             )
         allow_scripts()
         return render_template("verifier/waiting.html", **shown)
@@ -196,7 +201,7 @@ def _policy_json(policy: Any) -> dict[str, Any]:
         "version": policy.version,
         "title": dict(policy.title),
         "purpose": dict(policy.purpose),
-        "legal_basis": policy.legal_basis,
+        "legal_basis": dict(policy.legal_basis),
         "claims": {ask.type.name: list(ask.claims) for ask in policy.asks},
         "retention_seconds": policy.retention_seconds,
     }

@@ -29,6 +29,7 @@ from openid4vc.vci import AuthorizationCodeOffer, Offer, PreAuthorizedOffer
 from web.qr import read_image
 from web.service import Settings, create_service
 from web.texts import load_texts
+from web.words import value_words
 
 from .desk import Desk, Refused, Result
 from .exchange import accept, begin_sign_in, finish_sign_in, open_offer, sync
@@ -36,7 +37,7 @@ from .holding import Stock, awaited, stocks, warnings
 from .opening import open_wallet
 from .presenting import Question, answer, decline, look
 from .wallet import Wallet
-from .words import about, value_words
+from .words import about
 
 _TOKEN = "unlocked"  # noqa: S105 - the name of a cookie's member
 

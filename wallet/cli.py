@@ -31,6 +31,7 @@ from credentials.model import Seconds
 from openid4vc.vci import Offer
 from web.console import CommandGroup, answer, ask, example, json_option, serve_options
 from web.keyfiles import read_file, write_private_file
+from web.words import value_words
 
 from .backup import MAX_BYTES, Reissue, read_backup, write_backup
 from .exchange import Received, accept, begin_sign_in, finish_sign_in, open_offer, sync
@@ -41,7 +42,7 @@ from .presenting import decline, look, prepare
 from .records import Batch
 from .screen import asked, consent_screen, label, low_line
 from .wallet import Wallet, clock
-from .words import about, value_words
+from .words import about
 
 PASSPHRASE: Final = "BAUHINIA_PASSPHRASE"  # noqa: S105 - the name of the setting
 DEFAULT_PORT: Final = 8403

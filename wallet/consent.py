@@ -19,9 +19,9 @@ from openid4vc.dcql import Candidate, Plan, select
 from openid4vc.uris import parse_url
 from openid4vc.vp import Asked, AuthorizationRequest, over_asking
 from web.texts import plain
+from web.words import value_words
 
 from .holding import FormatChoice, Holding, format_choices
-from .words import value_words
 
 # Scripts whose letters pass for one another: two of them in one name is how names are forged.
 _LOOKALIKE: Final = (
@@ -94,7 +94,7 @@ class Consent:
     certificate: str
     origin: str
     purpose: Mapping[str, str]
-    legal_basis: str
+    legal_basis: Mapping[str, str]
     items: tuple[Item, ...]
 
     @property
@@ -191,7 +191,7 @@ def build_consent(
         certificate=request.verifier.certificate_hash.hex(),
         origin=origin,
         purpose={lang: plain(text) for lang, text in purpose.text.items()} if purpose else {},
-        legal_basis=plain(purpose.legal_basis) if purpose else "",
+        legal_basis={lang: plain(text) for lang, text in purpose.legal_basis.items()} if purpose else {},
         items=tuple(items),
     )
 

@@ -31,7 +31,7 @@ def asked(consent: Consent) -> dict[str, Any]:
         "certificate": consent.certificate,
         "origin": consent.origin,
         "purpose": dict(consent.purpose),
-        "legal_basis": consent.legal_basis,
+        "legal_basis": dict(consent.legal_basis),
         "claims": list(consent.claims),
         "credentials": [
             {"type": item.type, "format": item.format.format, "alternatives": list(item.format.alternatives)}
@@ -53,7 +53,7 @@ def consent_screen(consent: Consent) -> list[str]:
     lines.append(f"  certificate {consent.certificate[:16]}…")
     if consent.purpose:
         lines.append(f"Purpose / 用途: {label(consent.purpose)}")
-        lines.append(f"  {consent.legal_basis}")
+        lines.append(f"  {label(consent.legal_basis)}")
     for item in consent.items:
         lines.append(f"{label(item.label)}  [{item.format.format}]")
         lines += [f"  sends / 提供: {label(shown.label)} = {label(shown.words)}" for shown in item.shown]

@@ -1,25 +1,13 @@
-"""Claims in words: what the catalogue calls a statement and its value, in both languages."""
+"""What the catalogue calls types and statements, in both languages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
-from credentials.catalog import Catalogue, ClaimType, Labels
-from web.texts import LANGUAGES, load_texts
+from credentials.catalog import Catalogue, Labels
+from web.texts import LANGUAGES
 
 from .records import Entry
-
-
-def value_words(claim: ClaimType | None, value: object) -> Labels:
-    """A value for a person: yes or no, the name of an enumerated value, or the value itself."""
-    if isinstance(value, bool):
-        return load_texts().entries["wallet.yes" if value else "wallet.no"]
-    if isinstance(value, list | tuple):
-        parts = [value_words(claim, part) for part in cast("Sequence[object]", value)]
-        return {"en": ", ".join(p["en"] for p in parts), "zh-Hant": "、".join(p["zh-Hant"] for p in parts)}
-    named = claim.values.get(str(value)) if claim is not None else None
-    return named if named is not None else dict.fromkeys(LANGUAGES, str(value))
 
 
 def about(catalogue: Catalogue, entry: Entry) -> tuple[Labels, ...]:

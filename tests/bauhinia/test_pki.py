@@ -98,7 +98,7 @@ def test_the_identity_card_number_is_registered_with_its_ground_only() -> None:
         if "hkid-number/1" in purpose["claims"]
     ]
     assert [(name, purpose["id"]) for name, purpose in asking] == [("desk", "hkid-registration")]
-    assert "Cap. 177" in asking[0][1]["legal_basis"]
+    assert "Cap. 177" in asking[0][1]["legal_basis"]["en"]
     assert asking[0][1]["basis_code"] == "pcpd-2.3.1"
     pki, opened = development_pki(), trust()
     ordinary = opened.verifier(pki.verifier.signer.chain, now=NOW).registration

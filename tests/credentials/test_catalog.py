@@ -203,6 +203,20 @@ def test_type_metadata() -> None:
     json.dumps(metadata)
 
 
+def test_type_metadata_says_what_a_type_rests_on() -> None:
+    for type in TYPES:
+        own = type_metadata(type)["bauhinia"]
+        assert own["basis"] == type.basis
+        assert own["law"] == {claim.name: claim.law for claim in type.claims if claim.law}
+        assert ("rule" in own) is (type.rule is not None)
+    assert type_metadata(CATALOGUE.types["eligibility/two_dollar_60/1"])["bauhinia"]["rule"] == {
+        "version": 1,
+        "source": "Transport Department, page on the Public Transport Fare Concession Scheme",
+        "as_of": "2024-08-25",
+        "synthetic": False,
+    }
+
+
 @pytest.mark.parametrize(
     "base",
     [

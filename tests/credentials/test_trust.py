@@ -57,7 +57,10 @@ def test_an_opened_list_says_what_was_signed() -> None:
     assert registration.name["zh-Hant"] == "商店"
     assert registration.origins == ("https://shop.test",)
     assert registration.purposes["liquor18"].claims == {"age/1": frozenset({"age_over_18"})}
-    assert registration.purposes["liquor18"].legal_basis == "Cap. 109B"
+    assert registration.purposes["liquor18"].legal_basis == {
+        "en": "Cap. 109B",
+        "zh-Hant": "第109B章",
+    }
 
 
 @pytest.mark.parametrize(

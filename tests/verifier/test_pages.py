@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 from pki_fixture import VERIFIER
-from verifier_fixture import HTML, Copy, Shop, issue
+from verifier_fixture import BOTH, HTML, Copy, Shop, issue
 
 from credentials.model import Value
 from openid4vc.vp import AuthorizationRequest, build_error_response
@@ -88,6 +88,49 @@ def test_retention_is_said_in_its_own_unit(tmp_path: Path, lang: str, said: str)
     till, path, request = begin(shop, "liquor18", lang)
     show(age(True), "age_over_18")(shop, request)
     assert said in till.get(path, base_url=VERIFIER, headers=HTML).text
+
+
+@pytest.mark.parametrize(
+    ("lang", "basis", "other"),
+    [
+        ("en", "Dutiable Commodities (Liquor) Regulations, Cap. 109B, Part 5", "第109B章"),
+        ("zh-Hant", "《應課稅品（酒類）規例》（第109B章）第5部", "Cap. 109B"),
+    ],
+)
+def test_legal_basis_is_said_in_the_language_of_the_page(
+    shop: Shop, lang: str, basis: str, other: str
+) -> None:
+    till, path, _ = begin(shop, "liquor18", lang)
+    for page in ("/counter/liquor18", path):
+        text = till.get(page, base_url=VERIFIER, headers=HTML).text
+        assert f'<dd id="legal-basis">{basis}</dd>' in text
+        assert other not in text
+
+
+@pytest.mark.parametrize("format", BOTH)
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", ("Right of abode", "Yes")), ("zh-Hant", ("居留權", "是"))]
+)
+def test_learned_values_are_said_in_words(
+    tmp_path: Path, lang: str, words: tuple[str, str], format: str
+) -> None:
+    claims = {"residency_class": "right_of_abode", "is_hk_resident": True, "as_of_week": "2026-W47"}
+    policy = json.loads(files("verifier").joinpath("policies/resident-discount.json").read_bytes())
+    policy |= {
+        "ask": [{"type": RESIDENT, "claims": list(claims), "expect": {}}],
+        "allow_unregistered": True,
+    }
+    folder = tmp_path / "shop" / "policies"
+    folder.mkdir(parents=True)
+    (folder / "resident-discount.json").write_text(json.dumps(policy))
+    shop = Shop(tmp_path / "shop")
+    shop.publish()
+    till, path, request = begin(shop, "resident-discount", lang)
+    show(lambda: issue(RESIDENT, claims, format, index=9), *claims)(shop, request)
+    page = till.get(path, base_url=VERIFIER, headers=HTML).text
+    for said in (*words, "2026-W47"):
+        assert f"<dd>{said}</dd>" in page
+    assert "right_of_abode" not in page
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

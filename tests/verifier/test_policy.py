@@ -108,6 +108,8 @@ def a_policy() -> dict[str, Any]:
         lambda p: p.update(extra=1),
         lambda p: p.pop("legal_basis"),
         lambda p: p["title"].pop("zh-Hant"),
+        lambda p: p["legal_basis"].pop("zh-Hant"),
+        lambda p: p.update(legal_basis="Cap. 109B"),
         lambda p: p["ask"][0].update(type="age/9"),
         lambda p: p["ask"][0].update(claims=["birthdate"]),
         lambda p: p["ask"][0].update(expect={"age_over_21": True}),

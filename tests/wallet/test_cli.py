@@ -124,6 +124,7 @@ def test_the_question_is_printed_and_answered_by_hand(machine: Machine) -> None:
     assert "Who asks" in no.stdout
     assert "查詢者" in no.stdout
     assert "liquor" in no.stdout
+    assert "Cap. 109B, Part 5 / 《應課稅品（酒類）規例》（第109B章）第5部" in no.stdout
     assert "keeps hidden" in no.stdout
     assert "nothing was shown" in no.stderr
     assert len(machine.world.verifier.answers) == 1

@@ -32,7 +32,8 @@ def test_p25_who_and_why_are_told_before_anything_is_sent(world: World) -> None:
     assert told.name["en"].text == "Bauhinia development verifier"
     assert set(told.name) == set(told.purpose) == {"en", "zh-Hant"}
     assert "liquor" in told.purpose["en"]
-    assert "109B" in told.legal_basis
+    assert "Cap. 109B" in told.legal_basis["en"]
+    assert "第109B章" in told.legal_basis["zh-Hant"]
     assert told.origin == "https://verifier.test"
     assert len(told.certificate) == 64
     assert world.verifier.raw == []

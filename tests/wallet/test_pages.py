@@ -199,6 +199,9 @@ def test_p25_the_question_comes_before_the_answer(world: World, browser: Browser
     chinese = browser.go(f"{question}?lang=zh-Hant")
     assert "查核機構" in chinese
     assert "酒類" in chinese
+    assert '<p class="quiet" id="legal-basis">Dutiable Commodities' in page
+    assert '<p class="quiet" id="legal-basis">《應課稅品（酒類）規例》（第109B章）第5部</p>' in chinese
+    assert "Cap. 109B" not in chinese
     done = browser.post(browser.action("/yes"))
     assert 'id="sent"' in done
     assert f'href="{VERIFIER}/return/1?response_code=abc"' in done
