@@ -229,6 +229,8 @@ def summary(opened: Trust) -> dict[str, Any]:
                 "origins": list(verifier.origins),
                 "purposes": {
                     purpose.id: {
+                        "text": dict(purpose.text),
+                        "legal_basis": dict(purpose.legal_basis),
                         "basis_code": purpose.basis_code,
                         "claims": {name: sorted(claims) for name, claims in purpose.claims.items()},
                     }

@@ -307,6 +307,7 @@ def test_show_in_words(made: Path) -> None:
         assert "https://issuer.test" in out
         assert "Proof of age / 年齡證明" in out
         assert "liquor18: may ask age/1: age_over_18" in out
+        assert "Cap. 109B, Part 5 / 《應課稅品（酒類）規例》（第109B章）第5部 (hk-cap-109b)" in out
         assert "(Hong Kong)" in out
 
 
@@ -317,6 +318,14 @@ def test_show_as_json_with_a_named_root(made: Path, tmp_path: Path) -> None:
     assert (code, answer["sequence"], answer["environment"]) == (0, 1, "development")
     assert answer["issuers"][0]["id"] == "https://issuer.test"
     assert answer["verifiers"][0]["purposes"]["liquor18"] == {
+        "text": {
+            "en": "Check that you are 18 or over before selling liquor",
+            "zh-Hant": "售賣酒類前查核你已年滿18歲",
+        },
+        "legal_basis": {
+            "en": "Dutiable Commodities (Liquor) Regulations, Cap. 109B, Part 5",
+            "zh-Hant": "《應課稅品（酒類）規例》（第109B章）第5部",
+        },
         "basis_code": "hk-cap-109b",
         "claims": {"age/1": ["age_over_18"]},
     }

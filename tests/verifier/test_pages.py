@@ -114,7 +114,11 @@ def test_legal_basis_is_said_in_the_language_of_the_page(
 def test_learned_values_are_said_in_words(
     tmp_path: Path, lang: str, words: tuple[str, str], format: str
 ) -> None:
-    claims = {"residency_class": "right_of_abode", "is_hk_resident": True, "as_of_week": "2026-W47"}
+    claims: dict[str, Value] = {
+        "residency_class": "right_of_abode",
+        "is_hk_resident": True,
+        "as_of_week": "2026-W47",
+    }
     policy = json.loads(files("verifier").joinpath("policies/resident-discount.json").read_bytes())
     policy |= {
         "ask": [{"type": RESIDENT, "claims": list(claims), "expect": {}}],
