@@ -39,9 +39,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class CommandFailed(
-    PeerRefused, code="command_failed", advice="Run the command by itself; it says why it failed."
-):
+class CommandFailed(PeerRefused, code="command_failed"):
     """A command of ours ended with another exit code than 0; ``answer`` is its JSON error, if any."""
 
     def __init__(

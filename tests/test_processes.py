@@ -46,12 +46,7 @@ from wallet.vault import Vault
 from wallet.wallet import Wallet
 from web.egress import Egress, EgressPolicy, open_egress
 
-# A killed server leaves sockets half open on this side; the collector finds them, in its own time.
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.processes
 
 FORMATS: Final = ("dc+sd-jwt", "mso_mdoc")
 STORM: Final = 100
