@@ -221,8 +221,9 @@ class PinnedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         addresses, deadline = request.extensions["addresses"], request.extensions["deadline"]
-        backend = _Backend(addresses, deadline)
-        pool = httpcore.ConnectionPool(ssl_context=self._context, network_backend=backend, retries=0)
+        pool = httpcore.ConnectionPool(
+            ssl_context=self._context, network_backend=_Backend(addresses, deadline), retries=0
+        )
         try:
             answer = pool.handle_request(
                 httpcore.Request(
@@ -240,8 +241,6 @@ class PinnedTransport(httpx.BaseTransport):
             )
         except Exception as error:
             pool.close()
-            # A peer that dies in the handshake leaves a connection that the pool never came to know.
-            backend.close()
             raise _translated(error, request) from None
         return httpx.Response(
             answer.status, headers=answer.headers, stream=_Stream(answer, pool, request), request=request
@@ -282,12 +281,6 @@ class _Backend(httpcore.NetworkBackend):
     def __init__(self, addresses: Sequence[str], deadline: float) -> None:
         self._addresses, self._deadline = addresses, deadline
         self._inner = httpcore.SyncBackend()
-        self._opened: list[httpcore.NetworkStream] = []
-
-    def close(self) -> None:
-        """Close whatever was opened; closing twice does nothing."""
-        for stream in self._opened:
-            stream.close()
 
     def connect_tcp(
         self,
@@ -303,18 +296,15 @@ class _Backend(httpcore.NetworkBackend):
             share = _left(self._deadline) / (len(self._addresses) - tried)
             try:
                 stream = self._inner.connect_tcp(address, port, share, local_address, socket_options)
-                return _Timed(stream, self._deadline, self._opened)
+                return _Timed(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
 
 class _Timed(httpcore.NetworkStream):
-    def __init__(
-        self, inner: httpcore.NetworkStream, deadline: float, opened: list[httpcore.NetworkStream]
-    ) -> None:
-        self._inner, self._deadline, self._opened = inner, deadline, opened
-        opened.append(inner)
+    def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
+        self._inner, self._deadline = inner, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, _left(self._deadline))
@@ -329,7 +319,7 @@ class _Timed(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         secured = self._inner.start_tls(ssl_context, server_hostname, _left(self._deadline))
-        return _Timed(secured, self._deadline, self._opened)
+        return _Timed(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
